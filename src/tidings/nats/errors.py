@@ -1,0 +1,161 @@
+"""Every exception of the NATS client.
+
+::
+
+    Error
+    ├── ProtocolError                    the peer sent bytes that are not the NATS protocol
+    ├── BadSubjectError   (ValueError)   a subject that would break the line protocol or names nothing
+    ├── BadHeaderError    (ValueError)   a header name or value that would break the header block
+    ├── MaxPayloadError   (ValueError)   headers and payload exceed what the server accepts
+    ├── TimeoutError      (TimeoutError) nothing came in time
+    │   ├── FlushTimeoutError
+    │   └── DrainTimeoutError
+    ├── NoRespondersError                nobody is subscribed to the subject of a request (status 503)
+    ├── SlowConsumerError                a subscription's limit was reached and messages were dropped
+    ├── BadSubscriptionError             the subscription is closed, or used in two ways at once
+    ├── ServerError                      the server answered -ERR
+    │   ├── AuthorizationError           … and refuses who we are
+    │   ├── PermissionsError             … and refuses one subject
+    │   └── StaleConnectionError         … or we found the other side silent
+    └── ConnectionError                  (the built-in ConnectionError)
+        ├── NoServersError               no server of the pool could be reached; the cause is the last reason
+        ├── ConnectionClosedError        the client is closed
+        ├── ConnectionDrainingError      the client drains and takes no new work
+        ├── ConnectionReconnectingError  the connection is away and the operation cannot wait for it
+        ├── OutboundBufferLimitError     the connection is away and the reconnect buffer is full
+        └── SecureConnRequiredError      the server insists on TLS
+
+Names follow nats-py, so that ``except`` clauses move over unchanged.
+"""
+
+from __future__ import annotations
+
+import builtins
+
+__all__ = [
+    "AuthorizationError",
+    "BadHeaderError",
+    "BadSubjectError",
+    "BadSubscriptionError",
+    "ConnectionClosedError",
+    "ConnectionDrainingError",
+    "ConnectionError",
+    "ConnectionReconnectingError",
+    "DrainTimeoutError",
+    "Error",
+    "FlushTimeoutError",
+    "MaxPayloadError",
+    "NoRespondersError",
+    "NoServersError",
+    "OutboundBufferLimitError",
+    "PermissionsError",
+    "ProtocolError",
+    "SecureConnRequiredError",
+    "ServerError",
+    "SlowConsumerError",
+    "StaleConnectionError",
+    "TimeoutError",
+]
+
+
+class Error(Exception):
+    """Root of all errors of `tidings.nats`."""
+
+
+class ProtocolError(Error):
+    """The peer sent bytes that are not the NATS protocol, or that exceed a limit of ours."""
+
+
+class BadSubjectError(Error, ValueError):
+    """A subject, queue group or reply that would break the line protocol, or names nothing."""
+
+
+class BadHeaderError(Error, ValueError):
+    """A header name or value that would break the header block (ADR-4)."""
+
+
+class MaxPayloadError(Error, ValueError):
+    """Headers and payload together exceed the server's ``max_payload`` (bytes)."""
+
+
+class TimeoutError(Error, builtins.TimeoutError):
+    """Nothing came within the timeout."""
+
+
+class FlushTimeoutError(TimeoutError):
+    """The server did not confirm a flush within the timeout."""
+
+
+class DrainTimeoutError(TimeoutError):
+    """Draining did not finish within the timeout; what was left is named in the text."""
+
+
+class NoRespondersError(Error):
+    """Nobody is subscribed to the subject of a request (status 503)."""
+
+
+class SlowConsumerError(Error):
+    """A subscription's pending limit was reached; messages were dropped and counted.
+
+    Attributes:
+        subject: what the subscription listens to.
+        sid: the subscription's id on this connection.
+        dropped: messages dropped by it since it was made.
+    """
+
+    def __init__(self, subject: str, sid: int, dropped: int) -> None:
+        super().__init__(
+            f"slow consumer: the subscription to {subject!r} (sid {sid}) holds as many messages as "
+            f"its limits allow; {dropped} dropped so far"
+        )
+        self.subject = subject
+        self.sid = sid
+        self.dropped = dropped
+
+
+class BadSubscriptionError(Error):
+    """The subscription is closed, or is used in two ways at once."""
+
+
+class ServerError(Error):
+    """The server answered ``-ERR``; the text is the server's."""
+
+
+class AuthorizationError(ServerError):
+    """The server refuses the credentials, or wants some and got none."""
+
+
+class PermissionsError(ServerError):
+    """The server refuses a publish or a subscription to one subject; the connection lives on."""
+
+
+class StaleConnectionError(ServerError):
+    """The other side went silent: pings were not answered."""
+
+
+class ConnectionError(Error, builtins.ConnectionError):
+    """There is no connection to use."""
+
+
+class NoServersError(ConnectionError):
+    """No server of the pool could be reached; ``__cause__`` is the last reason."""
+
+
+class ConnectionClosedError(ConnectionError):
+    """The client is closed; make a new one."""
+
+
+class ConnectionDrainingError(ConnectionError):
+    """The client drains: it finishes what it has and takes no new work."""
+
+
+class ConnectionReconnectingError(ConnectionError):
+    """The connection is away and the operation cannot wait for it."""
+
+
+class OutboundBufferLimitError(ConnectionError):
+    """The connection is away and the reconnect buffer is full; the message was not taken."""
+
+
+class SecureConnRequiredError(ConnectionError):
+    """The server insists on TLS."""
