@@ -1,0 +1,29 @@
+"""How the command ends: its exit codes, and the error that carries one to the door."""
+
+from enum import IntEnum
+
+__all__ = ["CommandError", "Exit"]
+
+
+class Exit(IntEnum):
+    """Exit codes of `tidings`. A process forced to end by a second signal n ends with 128 + n."""
+
+    OK = 0  # stopped as it was asked to: by a signal, or by app.exit()
+    APP_FAILED = 1  # a hook, the lifespan or a broker raised while starting or stopping
+    USAGE = 2  # a wrong option, a MODULE:APP that is not one, an unknown log level
+    NO_APP = 3  # no such module, no such name in it, or the name is no App
+    IMPORT_FAILED = 4  # the module is there, and its own code raised on import
+    NO_SERVER = 5  # no server answered, or it refused the credentials
+    NOT_INSTALLED = 6  # an extra of tidings or the nats-server binary is missing
+
+
+class CommandError(Exception):
+    """Ends the command with `exit_code` after one message for people, without a traceback.
+
+    `details` is printed above the message as it is: the traceback of the user's own code.
+    """
+
+    def __init__(self, exit_code: Exit, message: str, *, details: str = "") -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+        self.details = details

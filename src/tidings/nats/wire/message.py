@@ -1,0 +1,170 @@
+"""A message as it came off the wire, and the route that its subscription reads from."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from tidings.nats.wire.headers import Headers, parse_headers
+
+__all__ = ["Message", "Route"]
+
+
+class Message:
+    """One delivered message. Made by the parser; headers are parsed when first asked for.
+
+    Attributes:
+        subject: the subject it was published to.
+        reply: where an answer goes; empty when none is wanted.
+        data: the payload.
+        sid: the id of the subscription it came for.
+        owner: what the route belongs to; the client, for a message of a client.
+    """
+
+    __slots__ = ("_block", "_headers", "_status", "data", "owner", "reply", "sid", "subject")
+
+    def __init__(
+        self,
+        subject: str = "",
+        reply: str = "",
+        data: bytes = b"",
+        *,
+        header_block: bytes | None = None,
+        sid: int = 0,
+        owner: Any = None,
+    ) -> None:
+        self.subject = subject
+        self.reply = reply
+        self.data = data
+        self.sid = sid
+        self.owner = owner
+        self._block = header_block
+        self._headers: Headers | None = None
+        self._status: tuple[int, str] = (0, "")
+
+    @property
+    def headers(self) -> Headers:
+        """The headers; empty when there are none.
+
+        Raises:
+            ProtocolError: the header block is not one (ADR-4).
+        """
+        if self._headers is None:
+            self._parse()
+        assert self._headers is not None
+        return self._headers
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether a header block came with the message; costs no parsing."""
+        return self._block is not None
+
+    @property
+    def status(self) -> int:
+        """The status code of the header block, 0 when it has none. Raises like `headers`."""
+        if self._headers is None:
+            self._parse()
+        return self._status[0]
+
+    @property
+    def status_text(self) -> str:
+        """The description beside the status code. Raises like `headers`."""
+        if self._headers is None:
+            self._parse()
+        return self._status[1]
+
+    def _parse(self) -> None:
+        if self._block is None:
+            self._headers = Headers()
+        else:
+            status, text, pairs = parse_headers(self._block)
+            self._status = (status, text)
+            self._headers = Headers(pairs)
+
+    def __repr__(self) -> str:
+        reply = f" reply={self.reply!r}" if self.reply else ""
+        return f"<{type(self).__name__} {self.subject!r}{reply} {len(self.data)} bytes>"
+
+
+class Route:
+    """Where the messages of one subscription id go: a bounded queue and its counters.
+
+    The parser appends, the subscription takes from the front with `pop`. A message that would
+    exceed a limit is dropped and counted, never kept.
+
+    Attributes:
+        sid: the subscription id.
+        owner: handed on to every message.
+        queue: messages not yet taken.
+        pending_bytes: payload bytes in `queue`.
+        max_pending_msgs: limit of `queue` in messages; 0 or less is no limit.
+        max_pending_bytes: limit of `pending_bytes`; 0 or less is no limit.
+        max_msgs: messages the subscription takes in its life; 0 is no limit.
+        received: messages that came for it, dropped ones included.
+        dropped: messages dropped at a limit.
+    """
+
+    __slots__ = (
+        "dropped",
+        "max_msgs",
+        "max_pending_bytes",
+        "max_pending_msgs",
+        "owner",
+        "pending_bytes",
+        "queue",
+        "received",
+        "sid",
+        "touched",
+    )
+
+    def __init__(
+        self,
+        sid: int,
+        owner: Any = None,
+        *,
+        max_pending_msgs: int = 0,
+        max_pending_bytes: int = 0,
+        max_msgs: int = 0,
+    ) -> None:
+        self.sid = sid
+        self.owner = owner
+        self.max_pending_msgs = max_pending_msgs
+        self.max_pending_bytes = max_pending_bytes
+        self.max_msgs = max_msgs
+        self.queue: deque[Any] = deque()
+        self.pending_bytes = 0
+        self.received = 0
+        self.dropped = 0
+        self.touched = False
+
+    @property
+    def pending_msgs(self) -> int:
+        """Messages in the queue."""
+        return len(self.queue)
+
+    def put(self, message: Message) -> None:
+        """Append `message`, or drop it at a limit."""
+        if 0 < self.max_msgs <= self.received:
+            return  # more than was asked for: an UNSUB crossed them on the way
+        self.received += 1
+        size = len(message.data)
+        if (0 < self.max_pending_msgs <= len(self.queue)) or (
+            0 < self.max_pending_bytes < self.pending_bytes + size
+        ):
+            self.dropped += 1
+            return
+        self.queue.append(message)
+        self.pending_bytes += size
+
+    def pop(self) -> Any:
+        """Take the oldest message. Raises IndexError when there is none."""
+        message = self.queue.popleft()
+        self.pending_bytes -= len(message.data)
+        return message
+
+    def clear(self) -> int:
+        """Forget what was not taken; returns how many messages that were."""
+        count = len(self.queue)
+        self.queue.clear()
+        self.pending_bytes = 0
+        return count
