@@ -1,0 +1,328 @@
+"""App: the order of a life, what a failure leaves behind, and the two signals."""
+
+import asyncio
+import logging
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from tidings.app import App
+
+LIMIT = 20.0  # seconds, for a child process to do what it should
+
+
+class FakeBroker:
+    """Writes what is asked of it to a list, and fails where it is told to."""
+
+    def __init__(self, calls: list[str], name: str = "broker", fails: str = "") -> None:
+        self.calls, self.name, self.fails = calls, name, fails
+
+    async def start(self) -> None:
+        self._step("start")
+
+    async def stop(self) -> None:
+        self._step("stop")
+
+    def _step(self, step: str) -> None:
+        self.calls.append(f"{self.name} {step}")
+        if step == self.fails:
+            raise OSError(f"{self.name} cannot {step}")
+
+
+def recorder(calls: list[str], name: str, fails: bool = False) -> Callable[[], None]:
+    def hook() -> None:
+        calls.append(name)
+        if fails:
+            raise ValueError(name)
+
+    return hook
+
+
+def recorded_app(*brokers: FakeBroker, calls: list[str], failing: str = "") -> App:
+    """An App that writes each step of its life to `calls`; the hook `failing` raises."""
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        calls.append("enter")
+        try:
+            yield
+        finally:
+            calls.append("exit")
+
+    hooks = {
+        name: [recorder(calls, name, fails=name == failing)]
+        for name in ("on_startup", "after_startup", "on_shutdown", "after_shutdown")
+    }
+    return App(*brokers, lifespan=lifespan, **hooks)
+
+
+START = ["enter", "on_startup", "a start", "b start", "after_startup"]
+STOP = ["on_shutdown", "b stop", "a stop", "after_shutdown", "exit"]
+
+
+async def test_life_of_two_brokers_in_order() -> None:
+    calls: list[str] = []
+    async with recorded_app(FakeBroker(calls, "a"), FakeBroker(calls, "b"), calls=calls):
+        assert calls == START
+    assert calls == START + STOP
+
+
+@pytest.mark.parametrize(
+    ("failing", "done"),
+    [
+        ("on_startup", [*START[:2], "on_shutdown", "after_shutdown", "exit"]),
+        ("after_startup", START + STOP),
+    ],
+)
+async def test_a_hook_that_fails_the_start(failing: str, done: list[str]) -> None:
+    calls: list[str] = []
+    app = recorded_app(FakeBroker(calls, "a"), FakeBroker(calls, "b"), calls=calls, failing=failing)
+    with pytest.raises(ValueError, match=failing):
+        await app.start()
+    assert calls == done
+
+
+async def test_a_broker_that_fails_the_start_is_stopped_with_those_before_it() -> None:
+    calls: list[str] = []
+    brokers = [FakeBroker(calls, "a"), FakeBroker(calls, "b", "start"), FakeBroker(calls, "c")]
+    with pytest.raises(OSError, match="b cannot start"):
+        await recorded_app(*brokers, calls=calls).run()
+    assert calls == [*START[:4], *STOP]
+
+
+async def test_every_step_of_the_stop_is_taken_whatever_fails() -> None:
+    calls: list[str] = []
+    brokers = [FakeBroker(calls, "a"), FakeBroker(calls, "b", fails="stop")]
+    app = recorded_app(*brokers, calls=calls, failing="on_shutdown")
+    await app.start()
+    with pytest.raises(OSError, match="b cannot stop"):
+        await app.stop()
+    assert calls == START + STOP
+
+
+async def test_an_app_starts_again_after_a_stop_and_after_a_failed_start() -> None:
+    calls: list[str] = []
+    broker = FakeBroker(calls, fails="start")
+    app = App(broker)
+    with pytest.raises(OSError, match="cannot start"):
+        await app.start()
+    broker.fails = ""
+    for _ in range(2):
+        async with app:
+            pass
+    assert calls == ["broker start", "broker stop"] * 3
+
+
+async def test_a_failed_start_is_raised_although_the_lifespan_suppresses_it() -> None:
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        with suppress(OSError):
+            yield
+
+    with pytest.raises(OSError, match="cannot start"):
+        await App(FakeBroker([], fails="start"), lifespan=lifespan).start()
+
+
+async def test_starting_twice_is_refused() -> None:
+    async with App(FakeBroker([])) as app:
+        with pytest.raises(RuntimeError, match="already running"):
+            await app.start()
+        with pytest.raises(RuntimeError, match="add brokers before"):
+            app.add_broker(FakeBroker([]))
+
+
+async def test_hooks_are_added_by_decorators_too_and_may_be_async() -> None:
+    calls: list[str] = []
+    app = App(on_startup=[recorder(calls, "first")])
+
+    @app.on_startup
+    async def second() -> None:
+        await asyncio.sleep(0)
+        calls.append("second")
+
+    @app.after_startup
+    def third() -> None:
+        calls.append("third")
+
+        @app.after_shutdown  # later than the start, and still in time
+        def last() -> None:
+            calls.append("last")
+
+    async with app:
+        pass
+    assert calls == ["first", "second", "third", "last"]
+
+
+async def test_exit_ends_run_from_a_hook_and_from_another_thread() -> None:
+    calls: list[str] = []
+    app = App(FakeBroker(calls))
+
+    @app.after_startup
+    def leave() -> None:
+        threading.Thread(target=app.exit).start()
+
+    await app.run()
+    app._after_startup = [app.exit]
+    await app.run()
+    app.exit()  # nothing runs: nothing happens
+    assert calls == ["broker start", "broker stop"] * 2
+
+
+async def test_cancelling_run_stops_the_app() -> None:
+    calls: list[str] = []
+    started = asyncio.Event()
+    running = asyncio.create_task(App(FakeBroker(calls), after_startup=[started.set]).run())
+    await started.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert calls == ["broker start", "broker stop"]
+
+
+async def test_a_lifespan_may_hold_a_task_group() -> None:
+    """Enter and exit happen in one task, as task groups and timeouts demand."""
+    ticks: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0, ticks.append("tick")))
+            yield
+
+    app = App(lifespan=lifespan)
+    app.after_startup(app.exit)
+    await app.run()
+    assert ticks == ["tick"]
+
+
+async def test_start_and_stop_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tidings")
+    async with App():
+        pass
+    assert [record.message for record in caplog.records] == [
+        "app starting…",
+        "app started, press CTRL+C to exit",
+        "app stopping…",
+        "app stopped",
+    ]
+    caplog.clear()
+    async with App(logger=None):
+        pass
+    assert not caplog.records
+
+
+# What the children of the signal tests begin with.
+CHILD = """
+import asyncio, sys, time
+from tidings.app import App
+
+def say(word):
+    print(word, flush=True)
+
+async def wait():
+    say("waiting")
+    await asyncio.Event().wait()
+
+def block():
+    say("waiting")
+    time.sleep(60)
+
+app = App(after_shutdown=[lambda: say("closed")], logger=None)
+"""
+
+
+class Child:
+    """A Python process that runs an App; its lines are read as they come."""
+
+    def __init__(self, code: str, runner: str) -> None:
+        script = textwrap.dedent(CHILD) + textwrap.dedent(code) + "\n" + runner
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._watchdog = threading.Timer(LIMIT, self.process.kill)
+
+    def __enter__(self) -> "Child":
+        self._watchdog.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._watchdog.cancel()
+        self.process.kill()
+        self.process.communicate()
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def end(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate()
+        return self.process.returncode, out, err
+
+
+RUN = "with asyncio.Runner(loop_factory={}) as runner: runner.run(app.run())"
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def runner(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip(request.param)
+    return f"import {request.param}\n" + RUN.format(f"{request.param}.new_event_loop")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_stops_gracefully(number: signal.Signals, runner: str) -> None:
+    with Child('app.after_startup(lambda: say("up"))', runner) as child:
+        assert child.line() == "up"
+        child.signal(number)
+        assert child.end() == (0, "closed\n", "")
+
+
+def test_a_signal_abandons_a_start_that_takes_too_long(runner: str) -> None:
+    with Child("app.on_startup(wait)", runner) as child:
+        assert child.line() == "waiting"
+        child.signal(signal.SIGTERM)
+        assert child.end() == (0, "closed\n", "")
+
+
+@pytest.mark.parametrize("hook", ["wait", "block"])
+def test_a_second_signal_forces_the_exit(hook: str, runner: str) -> None:
+    """Also where the first stop waits for ever, or its hook blocks the event loop."""
+    with Child(f'app.after_startup(lambda: say("up"))\napp.on_shutdown({hook})', runner) as child:
+        assert child.line() == "up"
+        child.signal(signal.SIGINT)
+        assert child.line() == "waiting"
+        child.signal(signal.SIGTERM)
+        code, out, err = child.end()
+        assert (code, out) == (128 + signal.SIGTERM, "")
+        assert "second signal" in err
+
+
+def test_signal_handlers_are_given_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    seen: list[object] = []
+    app = App(on_startup=[lambda: seen.append(signal.getsignal(signal.SIGTERM))], logger=None)
+    app.after_startup(app.exit)
+    asyncio.run(app.run())
+    assert seen != [before]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_app_runs_in_a_thread_without_signals() -> None:
+    calls: list[str] = []
+    app = App(FakeBroker(calls), logger=None)
+    app.after_startup(app.exit)
+    thread = threading.Thread(target=lambda: asyncio.run(app.run()))
+    thread.start()
+    thread.join(LIMIT)
+    assert calls == ["broker start", "broker stop"]
