@@ -263,7 +263,7 @@ class Child:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def end(self) -> tuple[int, str, str]:
@@ -284,14 +284,14 @@ def runner(request: pytest.FixtureRequest) -> str:
 def test_one_signal_stops_gracefully(number: signal.Signals, runner: str) -> None:
     with Child('app.after_startup(lambda: say("up"))', runner) as child:
         assert child.line() == "up"
-        child.signal(number)
+        child.send(number)
         assert child.end() == (0, "closed\n", "")
 
 
 def test_a_signal_abandons_a_start_that_takes_too_long(runner: str) -> None:
     with Child("app.on_startup(wait)", runner) as child:
         assert child.line() == "waiting"
-        child.signal(signal.SIGTERM)
+        child.send(signal.SIGTERM)
         assert child.end() == (0, "closed\n", "")
 
 
@@ -300,9 +300,9 @@ def test_a_second_signal_forces_the_exit(hook: str, runner: str) -> None:
     """Also where the first stop waits for ever, or its hook blocks the event loop."""
     with Child(f'app.after_startup(lambda: say("up"))\napp.on_shutdown({hook})', runner) as child:
         assert child.line() == "up"
-        child.signal(signal.SIGINT)
+        child.send(signal.SIGINT)
         assert child.line() == "waiting"
-        child.signal(signal.SIGTERM)
+        child.send(signal.SIGTERM)
         code, out, err = child.end()
         assert (code, out) == (128 + signal.SIGTERM, "")
         assert "second signal" in err

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from tidings.app import App
-from tidings.nats.errors import AuthorizationError, NoServersError
+from tidings.messaging.errors import BrokerConnectionError
 
 from .embedded import SERVERS_VARIABLE, STORE_DIR, embedded_server
 from .exits import CommandError, Exit
@@ -35,7 +35,7 @@ commands = typer.Typer(
 def run_command_line(args: list[str] | None) -> int:
     """Run one command and return its `Exit` code; an error is told on stderr."""
     try:
-        commands(args)
+        commands(args, prog_name="tidings")
     except CommandError as error:
         print(f"{error.details}tidings: {error}", file=sys.stderr)
         return error.exit_code
@@ -123,7 +123,7 @@ def run(
 def _serve(app: App, runner: asyncio.Runner) -> None:
     try:
         runner.run(app.run())
-    except (NoServersError, AuthorizationError) as error:
+    except BrokerConnectionError as error:
         raise CommandError(Exit.NO_SERVER, _no_server(error)) from error
     except Exception as error:
         raise CommandError(

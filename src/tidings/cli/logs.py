@@ -11,7 +11,7 @@ from enum import StrEnum
 
 __all__ = ["LogLevel", "ServiceFormatter", "configure_logging"]
 
-_SUBJECT_WIDTH = 20
+_CHANNEL_WIDTH = 20
 _CORRELATION_WIDTH = 10
 
 
@@ -26,19 +26,20 @@ class LogLevel(StrEnum):
 
 
 class ServiceFormatter(logging.Formatter):
-    """Time, level and message; the records of a handler get its subject and correlation id too."""
+    """Time, level and message; a handler's records show its channel and correlation id."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-8s - %(columns)s%(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: D102 the base class's
-        subject = getattr(record, "subject", None)
+        channel = getattr(record, "channel", "")
+        # The end of an id, since ids of one process often begin alike.
+        correlation_id = getattr(record, "correlation_id", "")[-_CORRELATION_WIDTH:]
         record.columns = ""
-        if subject:
-            correlation_id = str(getattr(record, "correlation_id", "") or "")
+        if channel:
             record.columns = (
-                f"{subject:<{_SUBJECT_WIDTH}} | "
-                f"{correlation_id[:_CORRELATION_WIDTH]:<{_CORRELATION_WIDTH}} - "
+                f"{_printable(channel):<{_CHANNEL_WIDTH}} | "
+                f"{_printable(correlation_id):<{_CORRELATION_WIDTH}} - "
             )
         return super().formatMessage(record)
 
@@ -52,3 +53,8 @@ def configure_logging(level: LogLevel) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(ServiceFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def _printable(text: str) -> str:
+    """Both columns are what a sender wrote: nothing in them may steer the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,0 +1,153 @@
+"""`tidings run` as a process: what it says, on which stream, and the code it ends with."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tidings.cli import Exit
+
+LIMIT = 30.0  # seconds
+
+QUIET_APP = "from tidings.app import App\napp = App()\n"
+
+
+def test_an_app_runs_until_a_signal(start, module) -> None:
+    module("main", QUIET_APP)
+    command = start("run", "main:app")
+    command.wait_line("app starting…")
+    command.wait_line("app started, press CTRL+C to exit")
+    command.send(signal.SIGTERM)
+    command.wait_line("SIGTERM received")
+    command.wait_line("app stopped")
+    assert command.end() == Exit.OK
+    assert command.out() == ""
+
+
+def test_a_second_signal_ends_it_at_once(start, module) -> None:
+    module("main", QUIET_APP + "import asyncio\napp.on_shutdown(asyncio.Event().wait)")
+    command = start("run", "main:app")
+    command.wait_line("app started")
+    command.send(signal.SIGINT)
+    command.wait_line("app stopping…")
+    command.send(signal.SIGINT)
+    assert command.end() == 128 + signal.SIGINT
+
+
+def test_an_app_that_exits_by_itself(start, module) -> None:
+    module("main", QUIET_APP + "app.after_startup(app.exit)")
+    assert start("run", "main:app").end() == Exit.OK
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("main",), Exit.USAGE, "'main' is not of the form MODULE:APP"),
+        (("main:app", "--log-level", "loud"), Exit.USAGE, "'loud' is not one of"),
+        (("main:app", "--loop", "fast"), Exit.USAGE, "'fast' is not one of"),
+        (("main:app", "--store-dir", "here"), Exit.USAGE, "add --embedded"),
+        (("main:app", "--app-dir", "nowhere"), Exit.USAGE, "there is no such folder"),
+        (("nowhere:app",), Exit.NO_APP, "no module named 'nowhere'"),
+        (("main:missing",), Exit.NO_APP, "its Apps are: main:app"),
+        (("main:number",), Exit.NO_APP, "an object of type int, not an App"),
+        (("main:number", "--factory"), Exit.NO_APP, "--factory wants a function"),
+    ],
+)
+def test_a_mistake_gets_a_message_and_no_traceback(args, code, said, start, module) -> None:
+    module("main", QUIET_APP + "number = 1")
+    command = start("run", *args, COLUMNS="200")
+    assert command.end() == code
+    assert said in command.err
+    assert "Traceback" not in command.err
+    assert command.out() == ""
+
+
+def test_an_import_error_shows_the_users_traceback_only(start, module) -> None:
+    path = module("main", "import a_library_not_there")
+    command = start("run", "main:app")
+    assert command.end() == Exit.IMPORT_FAILED
+    assert command.err.startswith(f'Traceback (most recent call last):\n  File "{path}", line 1')
+    assert command.err.endswith(
+        "tidings: cannot import main: ModuleNotFoundError: No module named 'a_library_not_there'\n"
+    )
+
+
+def test_a_failing_hook_shows_its_traceback(start, module) -> None:
+    path = module("main", QUIET_APP + "@app.on_startup\ndef load_model():\n    return 1 / 0")
+    command = start("run", "main:app")
+    assert command.end() == Exit.APP_FAILED
+    assert f'File "{path}", line 5, in load_model' in command.err
+    assert "tidings: the app failed: ZeroDivisionError" in command.err
+
+
+def test_the_folder_of_the_module_and_a_factory(start, module, folder) -> None:
+    module("src/service", "def make():\n    import main\n    return main.app")
+    module("src/main", QUIET_APP + "app.after_startup(app.exit)")
+    assert start("run", "service:make", "--app-dir", "src", "--factory").end() == Exit.OK
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop", "auto"])
+def test_the_event_loop_asked_for(loop, start, module) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    module(
+        "main",
+        QUIET_APP
+        + """
+import asyncio
+@app.on_startup
+def tell():
+    print(type(asyncio.get_running_loop()).__module__)
+    app.exit()
+""",
+    )
+    command = start("run", "main:app", "--loop", loop)
+    assert command.end() == Exit.OK
+    used = command.out().partition(".")[0].strip()
+    assert used in ({loop} if loop != "auto" else {"asyncio", "uvloop"})
+
+
+def test_the_log_level(start, module) -> None:
+    module(
+        "main",
+        QUIET_APP
+        + """
+import logging
+logging.getLogger(__name__).warning("heard")
+logging.getLogger(__name__).info("not heard")
+app.after_startup(app.exit)
+""",
+    )
+    command = start("run", "main:app", "--log-level", "WARNING")
+    assert command.end() == Exit.OK
+    assert re.fullmatch(r"[\d-]+ [\d:]+,\d+ WARNING  - heard\n", command.err)
+
+
+def test_version(start) -> None:
+    command = start("--version")
+    assert command.end() == Exit.OK
+    assert re.fullmatch(r"tidings \S+ \(wire core: (c|python), \S+ \S+\)\n", command.out())
+
+
+def test_without_a_command_it_shows_what_there_is(start) -> None:
+    command = start()
+    assert command.end() == Exit.USAGE
+    assert "run" in command.out() + command.err
+
+
+@pytest.mark.parametrize("library", ["typer", "rich", "pydantic"])
+def test_without_the_extra_one_line_names_it(library: str, folder: Path) -> None:
+    hide = f"import sys; sys.modules[{library!r}] = None; from tidings.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", hide, "run", "main:app"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == Exit.NOT_INSTALLED
+    assert done.stderr == f'the tidings command needs {library}: pip install "tidings[services]"\n'
