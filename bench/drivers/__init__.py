@@ -1,0 +1,35 @@
+"""How each client is driven: one module a library, the same five names in each.
+
+The functions hand out the library's own objects, so that the timed loops call `client.publish`, `client.flush` and
+`client.request` with nothing of ours in between. What differs between the libraries is all that a driver holds.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+
+class ClientDriver(Protocol):
+    """The shape of the client modules of this folder."""
+
+    MODULE: str  # what a user imports
+
+    async def connect(self, url: str) -> Any:
+        """A connected client with the library's `publish`, `request` and `flush`."""
+
+    def address(self, subject: str) -> Any:
+        """The subject in the form that the library publishes fastest."""
+
+    async def on_message(self, client: Any, subject: str, handle: Callable[[Any], None]) -> None:
+        """Subscribe with a callback, in the library's cheapest form, that calls `handle(msg)`."""
+
+    async def messages(self, client: Any, subject: str) -> AsyncIterator[Any]:
+        """Subscribe and return what `async for` runs over."""
+
+    async def serve(self, client: Any, subject: str) -> None:
+        """Answer each request on the subject with its own payload."""
+
+
+def load(name: str) -> ClientDriver:
+    """The driver module of that name."""
+    return cast(ClientDriver, import_module(f"{__name__}.{name}"))

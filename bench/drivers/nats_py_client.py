@@ -1,0 +1,36 @@
+"""nats-py: a callback must be a coroutine function; subjects are checked, as everybody else checks them."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+MODULE = "nats"
+
+
+async def connect(url: str) -> Client:
+    return await nats.connect(url)
+
+
+def address(subject: str) -> str:
+    return subject
+
+
+async def on_message(client: Client, subject: str, handle: Callable[[Any], None]) -> None:
+    async def callback(msg: Msg) -> None:
+        handle(msg)
+
+    await client.subscribe(subject, cb=callback)
+
+
+async def messages(client: Client, subject: str) -> AsyncIterator[Msg]:
+    return (await client.subscribe(subject)).messages
+
+
+async def serve(client: Client, subject: str) -> None:
+    async def echo(msg: Msg) -> None:
+        await msg.respond(msg.data)
+
+    await client.subscribe(subject, cb=echo)

@@ -1,0 +1,31 @@
+"""natsio: publish and subscribe are buffered calls; a plain callback is called without a coroutine."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import natsio
+
+MODULE = "natsio"
+
+
+async def connect(url: str) -> natsio.Client:
+    return await natsio.connect(url)
+
+
+def address(subject: str) -> str:
+    return subject
+
+
+async def on_message(client: natsio.Client, subject: str, handle: Callable[[Any], None]) -> None:
+    client.subscribe(subject, cb=handle)
+
+
+async def messages(client: natsio.Client, subject: str) -> AsyncIterator[natsio.Msg]:
+    return aiter(client.subscribe(subject))
+
+
+async def serve(client: natsio.Client, subject: str) -> None:
+    async def echo(msg: natsio.Msg) -> None:
+        await msg.respond(msg.payload)
+
+    client.subscribe(subject, cb=echo)

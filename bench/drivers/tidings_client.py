@@ -1,0 +1,32 @@
+"""tidings: a plain callback is called without a coroutine."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from tidings.nats import Client, Msg
+from tidings.nats import connect as nats_connect
+
+MODULE = "tidings.nats"
+
+
+async def connect(url: str) -> Client:
+    return await nats_connect(url)
+
+
+def address(subject: str) -> str:
+    return subject
+
+
+async def on_message(client: Client, subject: str, handle: Callable[[Any], None]) -> None:
+    await client.subscribe(subject, cb=handle)
+
+
+async def messages(client: Client, subject: str) -> AsyncIterator[Msg]:
+    return aiter(await client.subscribe(subject))
+
+
+async def serve(client: Client, subject: str) -> None:
+    async def echo(msg: Msg) -> None:
+        await msg.respond(msg.data)
+
+    await client.subscribe(subject, cb=echo)

@@ -1,0 +1,101 @@
+"""The framework rows: a handler in this process, fed by bench.feeder in another."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Protocol
+
+from bench import feeder
+from bench.workloads import Meter, Run
+
+SOURCE = "bench.in"
+SINK = "bench.out"
+JSON = '{"id":7,"v":1.5}'  # 16 bytes
+BYTES = "0123456789abcdef"
+TIMEOUT = 60.0  # seconds; the slowest handler does some hundred messages a second
+
+Start = Callable[[str, Callable[[], None]], Awaitable[Any]]
+
+
+class ServiceDriver(Protocol):
+    """The shape of the service modules of bench.drivers: a started service on SOURCE for each row.
+
+    The handler calls `handled` once a message. What is returned is kept until the end.
+    """
+
+    MODULE: str
+
+    async def model(self, url: str, handled: Callable[[], None]) -> Any:
+        """Body: a pydantic model."""
+
+    async def injected(self, url: str, handled: Callable[[], None]) -> Any:
+        """Body, message, logger, a context value and a dependency."""
+
+    async def chain(self, url: str, handled: Callable[[], None]) -> Any:
+        """Body: a pydantic model, which is returned and published to SINK."""
+
+    async def raw(self, url: str, handled: Callable[[], None]) -> Any:
+        """Body: the bytes."""
+
+
+async def model(driver: ServiceDriver, run: Run) -> float:
+    """Messages a second into a handler that takes a pydantic model."""
+    return await _handled(driver.model, JSON, run)
+
+
+async def injected(driver: ServiceDriver, run: Run) -> float:
+    """Messages a second into a handler that asks for all that a real one does."""
+    return await _handled(driver.injected, JSON, run)
+
+
+async def raw(driver: ServiceDriver, run: Run) -> float:
+    """Messages a second into a handler that takes bytes."""
+    return await _handled(driver.raw, BYTES, run)
+
+
+async def chain(driver: ServiceDriver, run: Run) -> float:
+    """Messages a second through a handler that publishes what it returns."""
+    with closing(feeder.connect(run.url)) as sink:
+        # So that nobody is timed who publishes nothing.
+        subscribed = b"SUB %b 1\r\nPING\r\n" % SINK.encode()
+        feeder.receive_until(sink, b"PONG\r\n", 1, ask=subscribed)
+        results = asyncio.to_thread(feeder.receive_until, sink, b"MSG %b 1" % SINK.encode(), feeder.STEP)
+        return await _handled(driver.chain, JSON, run, first=results)
+
+
+async def _handled(start: Start, payload: str, run: Run, first: Awaitable[None] | None = None) -> float:
+    finished, meter, count = asyncio.Event(), Meter(run.warmup, run.seconds), 0
+
+    with _feeder(run.url, payload) as leave:
+
+        def handled() -> None:
+            nonlocal count
+            count += 1
+            if count % feeder.STEP == 0:
+                if meter.tick(count):
+                    finished.set()
+                else:
+                    os.write(leave, b".")
+
+        _keep = await start(run.url, handled)
+        os.write(leave, b"." * feeder.WINDOW)
+        async with asyncio.timeout(TIMEOUT):
+            if first:
+                await first
+            await finished.wait()
+        return meter.rate
+
+
+@contextmanager
+def _feeder(url: str, payload: str) -> Iterator[int]:
+    command = [sys.executable, "-m", "bench.feeder", url, SOURCE, payload]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    try:
+        yield process.stdin.fileno()
+    finally:
+        process.kill()
+        process.wait(TIMEOUT)
