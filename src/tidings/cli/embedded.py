@@ -2,8 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from tidings.nats.server import BinaryNotFoundError, NatsServer, ServerStartError
+
+from .exits import CommandError, Exit
 
 __all__ = ["SERVERS_VARIABLE", "STORE_DIR", "URL_FILE", "embedded_server"]
 
@@ -18,23 +22,46 @@ def embedded_server(store_dir: Path) -> Iterator[str]:
 
     Brokers that were given no servers read that variable when they connect. The url, with its
     random token, is also left in the file `url` of the folder, readable by this user only, so that
-    another shell can reach the server while it runs.
+    another shell can reach the server while it runs. CommandError if the server does not start.
     """
-    from tidings.nats.server import NatsServer
-
-    _make_private(store_dir)
-    with NatsServer(store_dir) as server:
-        url_file = store_dir / URL_FILE
-        before = os.environ.get(SERVERS_VARIABLE)
-        os.environ[SERVERS_VARIABLE] = server.url
-        _write_private(url_file, server.url)
+    with ExitStack() as exits:
         try:
-            yield f"{server.host}:{server.port}"
-        finally:
-            url_file.unlink(missing_ok=True)
-            os.environ.pop(SERVERS_VARIABLE)
-            if before is not None:
-                os.environ[SERVERS_VARIABLE] = before
+            _make_private(store_dir)
+            server = exits.enter_context(NatsServer(store_dir))
+        except OSError as error:
+            raise CommandError(Exit.NO_SERVER, f"--embedded: no folder for it: {error}") from error
+        except ServerStartError as error:
+            missing = isinstance(error, BinaryNotFoundError)
+            code = Exit.NOT_INSTALLED if missing else Exit.NO_SERVER
+            raise CommandError(code, f"--embedded: {error}") from error
+        exits.enter_context(_variable(SERVERS_VARIABLE, server.url))
+        exits.enter_context(_private_file(store_dir / URL_FILE, server.url + "\n"))
+        yield f"{server.host}:{server.port}"
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """An environment variable for the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+@contextmanager
+def _private_file(file: Path, text: str) -> Iterator[None]:
+    """A file for the block, which only this user may read."""
+    file.unlink(missing_ok=True)
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        out.write(text)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
 
 
 def _make_private(folder: Path) -> None:
@@ -43,9 +70,3 @@ def _make_private(folder: Path) -> None:
         return
     folder.mkdir(mode=0o700, parents=True)
     (folder / ".gitignore").write_text("*\n")
-
-
-def _write_private(file: Path, text: str) -> None:
-    file.unlink(missing_ok=True)
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(text + "\n")

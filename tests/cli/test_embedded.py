@@ -1,0 +1,87 @@
+"""`tidings run --embedded`: a server that lives as long as the service, and no longer."""
+
+import signal
+import socket
+import stat
+from urllib.parse import urlsplit
+
+import pytest
+
+from tidings.cli import Exit
+
+# Tells where the server is, and in a shutdown hook whether it still answers.
+TELLING_APP = """
+import os, socket
+from urllib.parse import urlsplit
+from tidings.app import App
+
+url = os.environ["TIDINGS_NATS_SERVERS"]
+app = App()
+
+@app.after_startup
+def tell():
+    print(url, flush=True)
+
+@app.on_shutdown
+def ask():
+    server = urlsplit(url)
+    with socket.create_connection((server.hostname, server.port), timeout=10) as connection:
+        print(connection.recv(4).decode(), flush=True)
+"""
+
+
+def test_the_server_outlives_the_service_and_no_more(start, module, folder) -> None:
+    """Even when CTRL+C goes to every process of the terminal at once."""
+    module("main", TELLING_APP)
+    command = start("run", "main:app", "--embedded", TIDINGS_NATS_SERVERS="nats://unused:1")
+    address = command.wait_line("embedded nats-server on").split()[-1]
+    command.wait_line("app started")
+    url_file = folder / ".tidings/nats/url"
+    url = url_file.read_text().strip()
+    assert stat.S_IMODE(url_file.stat().st_mode) == 0o600
+    assert url.endswith(f"@{address}")
+
+    command.send_to_group(signal.SIGINT)
+    assert command.end() == Exit.OK
+    assert command.out().split() == [url, "INFO"]
+    assert (urlsplit(url).username or "no token") not in command.err
+    assert not url_file.exists()
+    host, _, port = address.partition(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=10)
+
+
+def test_a_folder_of_ones_own_is_kept_out_of_version_control(start, module, folder) -> None:
+    module("main", "from tidings.app import App\napp = App()\napp.after_startup(app.exit)")
+    command = start("run", "main:app", "--embedded", "--store-dir", "data/streams")
+    assert command.end() == Exit.OK, command.err
+    assert (folder / "data/streams/.gitignore").read_text() == "*\n"
+    assert not (folder / ".tidings").exists()
+
+
+def test_without_the_binary_it_says_what_to_install(start, module) -> None:
+    module("main", TELLING_APP)
+    command = start("run", "main:app", "--embedded", TIDINGS_NATS_SERVER="/nowhere/nats-server")
+    assert command.end() == Exit.NOT_INSTALLED
+    assert "tidings: --embedded: " in command.err
+    assert "Traceback" not in command.err
+
+
+def test_a_folder_in_use_is_named(start, module) -> None:
+    module("main", TELLING_APP)
+    first = start("run", "main:app", "--embedded")
+    first.wait_line("app started")
+    second = start("run", "main:app", "--embedded")
+    assert second.end() == Exit.NO_SERVER
+    assert "in use" in second.err
+    assert "Traceback" not in second.err
+    first.send(signal.SIGTERM)
+    assert first.end() == Exit.OK
+
+
+def test_a_folder_that_cannot_be_made(start, module, folder) -> None:
+    module("main", TELLING_APP)
+    (folder / "file").write_text("")
+    command = start("run", "main:app", "--embedded", "--store-dir", "file/streams")
+    assert command.end() == Exit.NO_SERVER
+    assert "no folder for it" in command.err
