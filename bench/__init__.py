@@ -1,1 +1,1 @@
-"""The benchmark: tidings beside its peers, against one fresh nats-server. `make bench` runs it; README.md explains it."""
+"""The benchmark: tidings beside its peers, against one fresh nats-server. See README.md."""

@@ -2,8 +2,8 @@
 
 usage: python -m bench.feeder URL SUBJECT PAYLOAD
 
-Each byte on standard input is leave to send STEP messages more, so that what is under way stays below every limit;
-at the end of the input the feeder ends.
+Each byte on standard input is leave to send STEP messages more, so that what is under way stays
+below every limit; at the end of the input the feeder ends.
 """
 
 import os
@@ -27,7 +27,10 @@ def connect(url: str) -> socket.socket:
 
 
 def receive_until(link: socket.socket, text: bytes, count: int, ask: bytes = b"") -> None:
-    """Send `ask`, then read until `text` has come `count` times. Raises TimeoutError, ConnectionError."""
+    """Send `ask`, then read until `text` has come `count` times.
+
+    Raises TimeoutError when it does not come, ConnectionError when the server hangs up.
+    """
     link.sendall(ask)
     data = b""
     while data.count(text) < count:

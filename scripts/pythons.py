@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Prints the Python interpreters of this machine that really run, newest first, one a minor version.
+"""Prints the Python interpreters of this machine that really run, newest first, one a version.
 
 usage: scripts/pythons.py [--min 3.13] [--max 3.14] [--newest | --oldest]
 
-Looks at `python3.X` on PATH, in pyenv's versions and in uv's folder. A path that does not start, such as a pyenv shim
-of a version that is not selected, does not count; nor do pre-releases and free-threaded builds, for which the wheels
-that the project needs are missing. Prints nothing when none fits.
+Looks at `python3.X` on PATH, in pyenv's versions and in uv's folder. A path that does not start,
+such as a pyenv shim of a version that is not selected, does not count; nor do pre-releases and
+free-threaded builds, for which the wheels that the project needs are missing. Prints nothing when
+none fits.
 """
 
 import argparse
@@ -18,16 +19,17 @@ from pathlib import Path
 
 PROBE = (
     "import importlib.util, sys, sysconfig; "
-    "print(sys.implementation.name, *sys.version_info, sysconfig.get_config_var('Py_GIL_DISABLED') or 0, "
+    "print(sys.implementation.name, *sys.version_info, "
+    "sysconfig.get_config_var('Py_GIL_DISABLED') or 0, "
     "int(bool(importlib.util.find_spec('ensurepip'))))"
 )
-PROBE_TIMEOUT = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 NAME = re.compile(r"python3\.\d+")
 
 
 @dataclass(frozen=True, order=True)
 class Interpreter:
-    """Ordered by what makes one the better choice: the version's minor, then whether it can make a venv by itself."""
+    """Ordered by what makes it the better choice: version, then whether it can make a venv."""
 
     minor: tuple[int, int]
     has_ensurepip: bool
@@ -47,16 +49,20 @@ def candidates() -> Iterable[Path]:
         yield from (path for path in folder.glob("python3.*") if NAME.fullmatch(path.name))
 
 
+def named(path: Path) -> tuple[int, int]:
+    """The version that the file name promises."""
+    return version(path.name.removeprefix("python"))
+
+
 def probe(path: Path) -> Interpreter | None:
     """What the path is, or None when it does not run or is not a released CPython with the GIL."""
+    command = [path, "-I", "-c", PROBE]
     try:
-        done = subprocess.run(
-            [path, "-I", "-c", PROBE], capture_output=True, text=True, timeout=PROBE_TIMEOUT, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    implementation, major, minor, micro, level, _serial, free_threaded, ensurepip = done.stdout.split()
-    if (implementation, level, free_threaded) != ("cpython", "final", "0"):
+    kind, major, minor, micro, level, _serial, no_gil, ensurepip = done.stdout.split()
+    if (kind, level, no_gil) != ("cpython", "final", "0"):
         return None
     return Interpreter((int(major), int(minor)), ensurepip == "1", int(micro), path)
 
@@ -77,15 +83,16 @@ def version(text: str) -> tuple[int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--min", type=version, default=(3, 0), help="the oldest that fits, such as 3.11")
-    parser.add_argument("--max", type=version, default=(3, 99), help="the newest that fits")
+    parser.add_argument("--min", type=version, default=(3, 0), help="such as 3.11")
+    parser.add_argument("--max", type=version, default=(3, 99), help="such as 3.14")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--newest", action="store_true", help="print only the newest")
     only.add_argument("--oldest", action="store_true", help="print only the oldest")
     options = parser.parse_args()
 
-    found = [interpreter for path in dict.fromkeys(candidates()) if (interpreter := probe(path))]
-    fitting = [each for each in best_of_each_minor(found) if options.min <= each.minor <= options.max]
+    paths = [each for each in set(candidates()) if options.min <= named(each) <= options.max]
+    found = (interpreter for path in paths if (interpreter := probe(path)))
+    fitting = best_of_each_minor(found)
     if options.newest:
         fitting = fitting[:1]
     if options.oldest:

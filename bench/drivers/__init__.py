@@ -1,7 +1,7 @@
 """How each client is driven: one module a library, the same five names in each.
 
-The functions hand out the library's own objects, so that the timed loops call `client.publish`, `client.flush` and
-`client.request` with nothing of ours in between. What differs between the libraries is all that a driver holds.
+The functions hand out the library's own objects, so that the timed loops call its `publish`,
+`flush` and `request` with nothing in between. A driver holds only what differs.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ class ClientDriver(Protocol):
         """The subject in the form that the library publishes fastest."""
 
     async def on_message(self, client: Any, subject: str, handle: Callable[[Any], None]) -> None:
-        """Subscribe with a callback, in the library's cheapest form, that calls `handle(msg)`."""
+        """Subscribe with the cheapest callback that the library knows, calling `handle(msg)`."""
 
     async def messages(self, client: Any, subject: str) -> AsyncIterator[Any]:
         """Subscribe and return what `async for` runs over."""

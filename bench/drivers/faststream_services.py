@@ -1,6 +1,6 @@
 """FastStream: handlers as its documentation writes them, but no line logged a message.
 
-Without a logger it is fastest; where the handler asks for one, it is one that lets only warnings through.
+Without a logger it is fastest; where the handler asks for one, it lets only warnings through.
 """
 
 import logging

@@ -20,9 +20,10 @@ def address(subject: str) -> bytes:
 
 
 async def on_message(client: Client, subject: str, handle: Callable[[Any], None]) -> None:
-    # A message goes to the callback and into the queue as well, which nobody reads here: with its limit
-    # of 65,536 every message after that would be logged as dropped.
-    subscription = await client.subscribe(subject, max_pending_messages=None, max_pending_bytes=None)
+    # A message goes to the callback and into the queue as well, which nobody reads here: past the
+    # limits each one would be logged as dropped.
+    unlimited = {"max_pending_messages": None, "max_pending_bytes": None}
+    subscription = await client.subscribe(subject, **unlimited)
     subscription.add_callback(handle)
 
 

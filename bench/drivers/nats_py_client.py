@@ -1,9 +1,8 @@
-"""nats-py: a callback must be a coroutine function; subjects are checked, as everybody else checks them."""
+"""nats-py: a callback must be a coroutine function; subjects are checked, as by the others."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -11,7 +10,9 @@ MODULE = "nats"
 
 
 async def connect(url: str) -> Client:
-    return await nats.connect(url)
+    client = Client()
+    await client.connect(url)
+    return client
 
 
 def address(subject: str) -> str:

@@ -1,4 +1,4 @@
-"""natsio: publish and subscribe are buffered calls; a plain callback is called without a coroutine."""
+"""natsio: `subscribe` is a plain call, and a plain callback is called without a coroutine."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is measured: one function a workload, each given a driver and a Run, each returning one figure."""
+"""What is measured: one function a workload, given a driver and a Run, returning a figure."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ class Run:
 
 
 async def rate(section: Callable[[float], Awaitable[int]], run: Run) -> float:
-    """Units a second of `section(seconds)`, which works for about that long and returns how much it did."""
+    """Units a second of `section(seconds)`, which works for that long and returns how many."""
     await section(run.warmup)
     start = clock()
     done = await section(run.seconds)
@@ -29,8 +29,8 @@ async def rate(section: Callable[[float], Awaitable[int]], run: Run) -> float:
 class Arrivals:
     """Counts what arrives and lets one publisher wait for it.
 
-    The publisher never runs further ahead than the clients' pending limits allow, so that nobody drops a message
-    and every client does the same work.
+    The publisher never runs further ahead than the clients' pending limits allow, so that nobody
+    drops a message and all do the same work.
     """
 
     TIMEOUT = 20.0  # seconds
@@ -56,7 +56,7 @@ class Arrivals:
 
 
 class Meter:
-    """The rate between two points of a stream: from the end of the warm-up until `seconds` later."""
+    """The rate of a stream from the end of the warm-up until `seconds` later."""
 
     def __init__(self, warmup: float, seconds: float) -> None:
         self.rate = 0.0

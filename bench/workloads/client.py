@@ -8,7 +8,8 @@ from bench.workloads import Arrivals, Run, clock, rate
 SUBJECT = "bench.subject"
 BATCH_BYTES = 64 * 1024  # the clock is read once a batch
 BATCH_MESSAGES = 500
-# What may be under way, both below every client's pending limits (65,536 messages, 64 MB) and the server's 64 MB.
+# What may be under way: below the clients' pending limits (65,536 messages, 64 MB) and the
+# server's (64 MB a connection).
 WINDOW_MESSAGES = 20_000
 WINDOW_BYTES = 16 * 1024 * 1024
 REQUESTERS = 100
@@ -28,7 +29,8 @@ def window_of(size: int) -> int:
 async def publish(driver: ClientDriver, run: Run) -> float:
     """Messages a second of `await client.publish(…)`, the final flush included."""
     client = await driver.connect(run.url)
-    send, subject, payload, batch = client.publish, driver.address(SUBJECT), bytes(run.size), batch_of(run.size)
+    send, subject, payload = client.publish, driver.address(SUBJECT), bytes(run.size)
+    batch = batch_of(run.size)
 
     async def section(seconds: float) -> int:
         sent, end = 0, clock() + seconds
@@ -86,7 +88,7 @@ async def _through(client, driver: ClientDriver, arrivals: Arrivals, run: Run) -
 
 
 async def request(driver: ClientDriver, run: Run) -> float:
-    """Milliseconds a round trip, one request after the other; the answer comes over a second connection."""
+    """Milliseconds a round trip, one after the other; a second connection answers."""
     requester = await _with_responder(driver, run.url)
     ask, subject, payload = requester.request, SUBJECT, bytes(run.size)
 

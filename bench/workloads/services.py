@@ -58,15 +58,22 @@ async def raw(driver: ServiceDriver, run: Run) -> float:
 
 async def chain(driver: ServiceDriver, run: Run) -> float:
     """Messages a second through a handler that publishes what it returns."""
-    with closing(feeder.connect(run.url)) as sink:
-        # So that nobody is timed who publishes nothing.
-        subscribed = b"SUB %b 1\r\nPING\r\n" % SINK.encode()
-        feeder.receive_until(sink, b"PONG\r\n", 1, ask=subscribed)
-        results = asyncio.to_thread(feeder.receive_until, sink, b"MSG %b 1" % SINK.encode(), feeder.STEP)
-        return await _handled(driver.chain, JSON, run, first=results)
+    sink = feeder.connect(run.url)
+    feeder.receive_until(sink, b"PONG\r\n", 1, ask=b"SUB %b 1\r\nPING\r\n" % SINK.encode())
+
+    async def results_come() -> None:
+        """So that nobody is timed who publishes nothing."""
+        with closing(sink):
+            await asyncio.to_thread(
+                feeder.receive_until, sink, b"MSG %b 1" % SINK.encode(), feeder.STEP
+            )
+
+    return await _handled(driver.chain, JSON, run, first=results_come())
 
 
-async def _handled(start: Start, payload: str, run: Run, first: Awaitable[None] | None = None) -> float:
+async def _handled(
+    start: Start, payload: str, run: Run, first: Awaitable[None] | None = None
+) -> float:
     finished, meter, count = asyncio.Event(), Meter(run.warmup, run.seconds), 0
 
     with _feeder(run.url, payload) as leave:

@@ -1,0 +1,146 @@
+"""From measurements to tables. Nothing here reads a clock, a file or a process."""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.rows import Row, Target, Unit
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One figure of one process; None where it failed."""
+
+    row: str
+    contender: str
+    loop: str
+    figure: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of one contender on one row; at least one."""
+
+    low: float
+    median: float
+    high: float
+
+
+def parse_figure(output: str) -> tuple[float, str]:
+    """The figure and the wire core, if any, from the last line that a measuring process printed.
+
+    Raises ValueError when it is not such a line.
+    """
+    lines = output.strip().splitlines()
+    if not lines:
+        raise ValueError("the process printed nothing")
+    parsed = json.loads(lines[-1])
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("figure"), int | float):
+        raise ValueError(f"not a figure: {lines[-1]}")
+    return float(parsed["figure"]), str(parsed.get("wire", ""))
+
+
+class Results:
+    """All measurements of a run, asked for by row, contender and loop."""
+
+    def __init__(self, measurements: Iterable[Measurement]) -> None:
+        self._figures: dict[tuple[str, str, str], list[float]] = {}
+        for each in measurements:
+            figures = self._figures.setdefault((each.row, each.contender, each.loop), [])
+            if each.figure is not None:
+                figures.append(each.figure)
+
+    def tried(self, row: str, contender: str, loop: str) -> bool:
+        """Whether there was any attempt, be it a failed one."""
+        return (row, contender, loop) in self._figures
+
+    def of(self, row: str, contender: str, loop: str) -> Summary | None:
+        """None when it was not tried, or failed each time."""
+        figures = self._figures.get((row, contender, loop))
+        if not figures:
+            return None
+        return Summary(min(figures), statistics.median(figures), max(figures))
+
+
+def is_met(ratio: float, target: Target, unit: Unit) -> bool:
+    """Of rates the ratio must reach the factor, of times it must not exceed it."""
+    return ratio <= target.factor if unit is Unit.TIME else ratio >= target.factor
+
+
+def target_table(
+    rows: Sequence[Row], targets: Sequence[Target], results: Results, loop: str
+) -> str:
+    """One line a target: the figures, the ratio, what it should be and whether it is."""
+    by_name = {row.name: row for row in rows}
+    lines = [
+        _target_line(by_name[target.row], target, results, loop)
+        for target in targets
+        if target.row in by_name and results.tried(target.row, target.ours, loop)
+    ]
+    return table(("row", "ours", "against", "ratio", "target", ""), lines)
+
+
+def _target_line(row: Row, target: Target, results: Results, loop: str) -> Sequence[str]:
+    ours = results.of(row.name, target.ours, loop)
+    theirs = results.of(target.their_row or row.name, target.theirs, loop)
+    wanted = f"{'≤' if row.unit is Unit.TIME else '≥'} {target.factor:g}"
+    named = (f"{target.ours} {_median(ours, row)}", f"{target.theirs} {_median(theirs, row)}")
+    if ours is None or theirs is None:
+        return row.title, *named, "", wanted, "not measured"
+    ratio = ours.median / theirs.median
+    met = is_met(ratio, target, row.unit)
+    return row.title, *named, f"{ratio:.2f}", wanted, "met" if met else "**missed**"
+
+
+def _median(summary: Summary | None, row: Row) -> str:
+    return f"{show(summary.median, row.unit)} {row.unit.value}" if summary else ""
+
+
+def figure_table(
+    rows: Sequence[Row], contenders: Sequence[str], results: Results, loop: str
+) -> str:
+    """One line a row: each contender's median, with the lowest and highest figure."""
+    tried = [row for row in rows if any(results.tried(row.name, name, loop) for name in contenders)]
+    there = [
+        name for name in contenders if any(results.tried(row.name, name, loop) for row in tried)
+    ]
+    lines = [
+        (f"{row.title}, {row.unit.value}", *(_cell(results, row, name, loop) for name in there))
+        for row in tried
+    ]
+    return table(("row", *there), lines)
+
+
+def _cell(results: Results, row: Row, contender: str, loop: str) -> str:
+    if not results.tried(row.name, contender, loop):
+        return ""
+    summary = results.of(row.name, contender, loop)
+    if summary is None:
+        return "failed"
+    low, median, high = (
+        show(figure, row.unit) for figure in (summary.low, summary.median, summary.high)
+    )
+    return f"{median} ({low} to {high})"
+
+
+def show(figure: float, unit: Unit) -> str:
+    """Three digits of a time, a whole number of a rate."""
+    return f"{figure:.3g}" if unit is Unit.TIME else f"{figure:,.0f}"
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table with its columns aligned, so that it reads in a terminal as well."""
+    cells = [tuple(head), *map(tuple, lines)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    rows = [
+        "| " + " | ".join(map(str.ljust, line, widths)) + " |"  # one cell a column
+        for line in cells
+    ]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([rows[0], rule, *rows[1:]])
+
+
+def facts(pairs: Mapping[str, str]) -> str:
+    """A list of named facts."""
+    return "\n".join(f"- {name}: {value}" for name, value in pairs.items())

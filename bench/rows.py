@@ -1,0 +1,113 @@
+"""What is measured, and what it should reach. One more is an entry in ROWS or in TARGETS."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Unit(Enum):
+    """What a figure is in; the smaller time and the greater rate is the better one."""
+
+    RATE = "/s"
+    TIME = "ms"
+
+
+LOOPS = ("asyncio", "uvloop")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One workload of `bench.workloads`, and who is measured on it."""
+
+    name: str
+    title: str
+    workload: str  # "module.function"
+    contenders: tuple[str, ...]
+    unit: Unit = Unit.RATE
+    size: int = 16  # bytes of payload
+    loops: tuple[str, ...] = LOOPS
+
+
+@dataclass(frozen=True)
+class Target:
+    """`ours` over `theirs` on a row: of rates at least `factor`, of times at most."""
+
+    row: str
+    theirs: str
+    factor: float
+    ours: str = "tidings"
+    their_row: str = ""  # where it is another row than ours
+
+
+CLIENTS = ("tidings", "tidings-pure", "natsio", "nats-core", "nats-py")
+SERVICES = ("tidings-services", "faststream")
+
+CLIENT_ROWS = (
+    Row("publish", "awaited publish + final flush", "client.publish", (*CLIENTS, "c")),
+    Row(
+        "callback",
+        "publish and receive on one connection, callback",
+        "client.publish_and_receive",
+        (*CLIENTS, "c"),
+    ),
+    Row("iterate", "the same through `async for`", "client.publish_and_iterate", CLIENTS),
+    Row("request", "sequential request round trip", "client.request", CLIENTS, Unit.TIME),
+    Row("requests", "100 concurrent requesters", "client.concurrent_requests", CLIENTS),
+    Row(
+        "large",
+        "64 KiB payloads, published and received",
+        "client.publish_and_receive",
+        CLIENTS,
+        size=64 * 1024,
+    ),
+)
+
+SERVICE_ROWS = (
+    Row("model", "framework: pydantic body, `async def` handler", "services.model", SERVICES),
+    Row(
+        "injected",
+        "framework: body + message + logger + context value + `Depends`",
+        "services.injected",
+        SERVICES,
+    ),
+    Row("chain", "framework: subscribe → publish chain", "services.chain", SERVICES),
+    Row("raw", "framework: `bytes` body", "services.raw", ("tidings-callback", *SERVICES)),
+)
+
+IMPORT_ROWS = (
+    Row(
+        "import-client",
+        "import of the client",
+        "imports.first_import",
+        ("tidings", "natsio", "nats-core", "nats-py"),
+        Unit.TIME,
+        loops=("asyncio",),
+    ),
+    Row(
+        "import-services",
+        "import of the framework",
+        "imports.first_import",
+        SERVICES,
+        Unit.TIME,
+        loops=("asyncio",),
+    ),
+)
+
+ROWS = (*CLIENT_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+
+TARGETS = (
+    Target("publish", "natsio", 5),
+    Target("publish", "nats-core", 3),
+    Target("publish", "c", 0.45),
+    Target("callback", "natsio", 7),
+    Target("iterate", "tidings", 0.7, their_row="callback"),
+    Target("request", "natsio", 0.6),
+    Target("requests", "nats-py", 2),
+    Target("large", "natsio", 1.2),
+    *(Target(row.name, "natsio", 1, ours="tidings-pure") for row in CLIENT_ROWS),
+    Target("model", "faststream", 15, ours="tidings-services"),
+    Target("injected", "faststream", 50, ours="tidings-services"),
+    Target("chain", "faststream", 20, ours="tidings-services"),
+    Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
+    Target("import-client", "nats-py", 0.6),
+    Target("import-services", "faststream", 0.5, ours="tidings-services"),
+)

@@ -1,0 +1,165 @@
+"""Runs the benchmark and writes its tables.
+
+usage: python -m bench.run --ours VENV/bin/python --peers VENV/bin/python
+                           [--short] [--rounds N] [--rows publish,callback] [--output FILE]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench import machine, report
+from bench.contenders import CONTENDERS, Bench, Contender, c_program
+from bench.report import Measurement, Results
+from bench.rows import LOOPS, ROWS, TARGETS, Row
+from bench.server import nats_server
+from bench.workloads import Run
+
+ROOT = Path(__file__).parent.parent
+# By hand: why a target that is missed cannot be reached. It ends up under the tables.
+NOTES = Path(__file__).parent / "notes.md"
+TIMEOUT = 90.0  # seconds; far more than any measurement takes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How often each figure is taken, and for how long (seconds)."""
+
+    rounds: int
+    seconds: float
+    warmup: float
+
+    def __str__(self) -> str:
+        return (
+            f"median of {self.rounds} processes, each of {self.seconds:g} s"
+            f" after {self.warmup:g} s of warm-up"
+        )
+
+
+FULL = Plan(rounds=5, seconds=0.5, warmup=0.15)
+SHORT = Plan(rounds=1, seconds=0.12, warmup=0.04)
+
+
+@dataclass
+class Record:
+    """What the measuring brought."""
+
+    measurements: list[Measurement] = field(default_factory=list)
+    wires: dict[str, str] = field(default_factory=dict)  # contender: which wire core ran
+
+
+def main() -> None:
+    options = parse_arguments()
+    plan = SHORT if options.short else FULL
+    plan = replace(plan, rounds=options.rounds or plan.rounds)
+    rows = [row for row in ROWS if not options.rows or row.name in options.rows]
+
+    with c_program() as program:
+        bench = Bench(options.ours, options.peers, program)
+        versions = bench.versions()
+        about = machine.describe() | {"load before": machine.load()}
+        about |= bench.describe(versions) | {"each figure": str(plan)}
+        present = [each for each in CONTENDERS if each.distribution in versions]
+        with nats_server(bench.server) as url:
+            record = measure_all(bench, plan, schedule(plan, rows, present), url)
+    about["load after"] = machine.load()
+    about["wire core"] = ", ".join(f"{name} {wire}" for name, wire in record.wires.items())
+
+    text = render(about, rows, present, record, plan)
+    print(text)
+    if options.output:
+        options.output.write_text(text)
+    if any(each.figure is None for each in record.measurements):
+        sys.exit("some measurements failed: their last words are above")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--ours", type=Path, required=True, help="an interpreter with tidings")
+    parser.add_argument("--peers", type=Path, required=True, help="an interpreter with the peers")
+    parser.add_argument("--short", action="store_true", help="one short round, for a look")
+    parser.add_argument("--rounds", type=int, help="how often each figure is taken")
+    parser.add_argument("--rows", type=lambda text: text.split(","), help="only these")
+    parser.add_argument("--output", type=Path, help="where to write what is printed")
+    return parser.parse_args()
+
+
+Step = tuple[Row, str, Contender]
+
+
+def schedule(plan: Plan, rows: Sequence[Row], present: Sequence[Contender]) -> Iterator[Step]:
+    """The order of all measurements: the contenders of a row take turns at being the first."""
+    for number in range(plan.rounds):
+        for row in rows:
+            for loop in row.loops:
+                here = [
+                    each
+                    for each in present
+                    if each.name in row.contenders and (each.driver or loop == LOOPS[0])
+                ]
+                turn = number % max(1, len(here))
+                yield from ((row, loop, each) for each in here[turn:] + here[:turn])
+
+
+def measure_all(bench: Bench, plan: Plan, steps: Iterator[Step], url: str) -> Record:
+    """Each step in a process of its own."""
+    record, todo = Record(), list(steps)
+    for done, (row, loop, contender) in enumerate(todo, start=1):
+        run = Run(url, plan.seconds, plan.warmup, row.size)
+        figure = measure(bench.command(contender, row, loop, run), contender, record)
+        record.measurements.append(Measurement(row.name, contender.name, loop, figure))
+        shown = "failed" if figure is None else f"{report.show(figure, row.unit)} {row.unit.value}"
+        place = f"[{done}/{len(todo)}]"
+        print(f"{place} {row.name} {loop} {contender.name}: {shown}", file=sys.stderr)
+    return record
+
+
+def measure(command: list[str], contender: Contender, record: Record) -> float | None:
+    """One figure; None when the process failed, whose last words are printed."""
+    env, words = os.environ | contender.env, ""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=env, cwd=ROOT, timeout=TIMEOUT
+        )
+        words = done.stderr[-2000:]
+        figure, wire = report.parse_figure(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        print(f"{' '.join(command)}\n{error}\n{words}", file=sys.stderr)
+        return None
+    if wire:
+        record.wires[contender.name] = wire
+    return figure
+
+
+def render(
+    about: dict[str, str],
+    rows: Sequence[Row],
+    present: Sequence[Contender],
+    record: Record,
+    plan: Plan,
+) -> str:
+    """Everything that is printed and written."""
+    results = Results(record.measurements)
+    names = [each.name for each in CONTENDERS]
+    parts = ["# Results of `make bench`", report.facts(about)]
+    if plan.rounds == 1:
+        parts.append("One round: a look, not a measurement.")
+    missing = {each.distribution for each in CONTENDERS} - {each.distribution for each in present}
+    if missing:
+        parts.append(f"Left out, since not to be had here: {', '.join(sorted(missing))}.")
+    for loop in LOOPS:
+        parts += [f"## Targets, {loop}", report.target_table(rows, TARGETS, results, loop)]
+    for loop in LOOPS:
+        figures = report.figure_table(rows, names, results, loop)
+        parts += [f"## Medians (lowest to highest), {loop}", figures]
+    if NOTES.exists():
+        parts.append(NOTES.read_text().strip())
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The import rows: fresh interpreters with and without the import, in turn."""
+
+import statistics
+import subprocess
+import sys
+from typing import Any
+
+from bench.workloads import Run, clock
+
+TIMEOUT = 30.0  # seconds
+PAIRS_A_SECOND = 20
+
+
+async def first_import(driver: Any, run: Run) -> float:
+    """Milliseconds that the import adds to an interpreter's start: the median of many pairs."""
+    pairs = max(3, int(run.seconds * PAIRS_A_SECOND))
+    _start(f"import {driver.MODULE}")  # writes the .pyc files
+    differences = [_start(f"import {driver.MODULE}") - _start("pass") for _ in range(pairs)]
+    return 1000 * statistics.median(differences)
+
+
+def _start(code: str) -> float:
+    begin = clock()
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=TIMEOUT)
+    return clock() - begin
