@@ -47,7 +47,7 @@ cdef bint is_literal(const unsigned char* p, Py_ssize_t n) noexcept:
         if c == 46:  # a dot
             if i == token:
                 return False
-            if i - token == 1 and p[token] == 42:  # the token is *
+            if i - token == 1 and (p[token] == 42 or p[token] == 62):  # the token is * or >
                 return False
             token = i + 1
     if token == n:
@@ -56,13 +56,16 @@ cdef bint is_literal(const unsigned char* p, Py_ssize_t n) noexcept:
 
 
 cdef inline object utf8(object text, const char** p, Py_ssize_t* n):
-    """Point at the UTF-8 of `text`; the object returned keeps it alive."""
+    """Point at the UTF-8 of `text`, or at a line end if it has none; what is returned keeps it alive."""
     cdef bytes encoded
     try:
         p[0] = PyUnicode_AsUTF8AndSize(text, n)
         return text
     except UnicodeEncodeError:
-        encoded = text.encode("utf-8", "surrogateescape")
+        try:
+            encoded = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            encoded = b"\n"  # has no bytes: stand for it with what is refused everywhere
     p[0] = PyBytes_AS_STRING(encoded)
     n[0] = PyBytes_GET_SIZE(encoded)
     return encoded
