@@ -85,7 +85,8 @@ def _target_line(row: Row, target: Target, results: Results, loop: str) -> Seque
     ours = results.of(row.name, target.ours, loop)
     theirs = results.of(target.their_row or row.name, target.theirs, loop)
     wanted = f"{'≤' if row.unit is Unit.TIME else '≥'} {target.factor:g}"
-    named = (f"{target.ours} {_median(ours, row)}", f"{target.theirs} {_median(theirs, row)}")
+    their_name = f"{target.theirs}, {target.their_row}" if target.their_row else target.theirs
+    named = (f"{target.ours}: {_median(ours, row)}", f"{their_name}: {_median(theirs, row)}")
     if ours is None or theirs is None:
         return row.title, *named, "", wanted, "not measured"
     ratio = ours.median / theirs.median
@@ -94,7 +95,7 @@ def _target_line(row: Row, target: Target, results: Results, loop: str) -> Seque
 
 
 def _median(summary: Summary | None, row: Row) -> str:
-    return f"{show(summary.median, row.unit)} {row.unit.value}" if summary else ""
+    return f"{show(summary.median, row.unit)} {row.unit.value}" if summary else "no figure"
 
 
 def figure_table(
@@ -121,7 +122,7 @@ def _cell(results: Results, row: Row, contender: str, loop: str) -> str:
     low, median, high = (
         show(figure, row.unit) for figure in (summary.low, summary.median, summary.high)
     )
-    return f"{median} ({low} to {high})"
+    return median if low == high else f"{median} ({low} to {high})"
 
 
 def show(figure: float, unit: Unit) -> str:
