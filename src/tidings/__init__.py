@@ -1,0 +1,92 @@
+"""Event-driven services in Python, from the bytes on a NATS connection to a typed handler.
+
+This is the framework's face; the brokers are in `tidings.brokers`, the NATS client alone is
+`tidings.nats`. Names are imported when they are first used, so that who wants the client does not
+load the framework.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidings.app import App
+    from tidings.messaging.context import ContextRepo
+    from tidings.messaging.errors import (
+        BrokerConnectionError,
+        BrokerRefusedError,
+        ContextError,
+        NoRespondersError,
+        NotConnectedError,
+        PublishError,
+        RemoteError,
+        RequestTimeoutError,
+        ResultError,
+        SetupError,
+        TidingsError,
+        ValidationError,
+    )
+    from tidings.messaging.logs import HandlingFilter
+    from tidings.messaging.message import Message
+    from tidings.messaging.params import Context, Depends, Header, Logger, NoCast, Path
+
+__all__ = [
+    "App",
+    "BrokerConnectionError",
+    "BrokerRefusedError",
+    "Context",
+    "ContextError",
+    "ContextRepo",
+    "Depends",
+    "HandlingFilter",
+    "Header",
+    "Logger",
+    "Message",
+    "NoCast",
+    "NoRespondersError",
+    "NotConnectedError",
+    "Path",
+    "PublishError",
+    "RemoteError",
+    "RequestTimeoutError",
+    "ResultError",
+    "SetupError",
+    "TidingsError",
+    "ValidationError",
+]
+
+# The same as the imports above, which a test checks.
+_HOMES = {
+    "tidings.app": ("App",),
+    "tidings.messaging.context": ("ContextRepo",),
+    "tidings.messaging.errors": (
+        "BrokerConnectionError",
+        "BrokerRefusedError",
+        "ContextError",
+        "NoRespondersError",
+        "NotConnectedError",
+        "PublishError",
+        "RemoteError",
+        "RequestTimeoutError",
+        "ResultError",
+        "SetupError",
+        "TidingsError",
+        "ValidationError",
+    ),
+    "tidings.messaging.logs": ("HandlingFilter",),
+    "tidings.messaging.message": ("Message",),
+    "tidings.messaging.params": ("Context", "Depends", "Header", "Logger", "NoCast", "Path"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

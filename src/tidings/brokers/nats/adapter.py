@@ -1,0 +1,222 @@
+"""The contract of `messaging.adapter`, fulfilled over the NATS client."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from logging import Logger
+from operator import attrgetter
+from typing import Any
+
+from tidings.messaging.adapter import Adapter, Handle, Stop
+from tidings.messaging.errors import NotConnectedError, RemoteError, SetupError
+from tidings.messaging.message import Message
+from tidings.nats import Client, ConnectOptions, DrainTimeoutError, Error, Subscription, connect
+
+from .errors import translated
+from .message import NatsMessage
+from .options import NatsDestination, NatsSource
+
+__all__ = ["DEFAULT_SERVER", "SERVERS_VARIABLE", "NatsAdapter"]
+
+DEFAULT_SERVER = "nats://localhost:4222"
+SERVERS_VARIABLE = "TIDINGS_NATS_SERVERS"
+
+# How an error is answered: ADR-32, "Error Handling".
+ERROR = "Nats-Service-Error"
+ERROR_CODE = "Nats-Service-Error-Code"
+
+
+class NatsAdapter(Adapter[NatsSource, NatsDestination]):
+    """Core NATS over one `tidings.nats.Client`.
+
+    Args:
+        servers: one URL, several with commas between, or a sequence; None for those of the variable
+            TIDINGS_NATS_SERVERS, or else nats://localhost:4222.
+        options: of the client. Without callbacks of theirs the connection's events are logged.
+        logger: for those.
+    """
+
+    message_type = NatsMessage
+    body_of = attrgetter("data")
+    reply_of = attrgetter("reply")
+
+    def __init__(
+        self, servers: str | Sequence[str] | None, options: ConnectOptions, logger: Logger
+    ) -> None:
+        given = servers or os.environ.get(SERVERS_VARIABLE) or DEFAULT_SERVER
+        self._servers = given.split(",") if isinstance(given, str) else list(given)
+        self._options = _logging_callbacks(logger) | options
+        self._client: Client | None = None
+        self._subscriptions: list[Subscription] = []
+
+    @property
+    def address(self) -> str:
+        """The servers, without credentials."""
+        return ", ".join(_without_credentials(server) for server in self._servers)
+
+    @property
+    def advice(self) -> str:
+        """What to do when there is no server."""
+        return (
+            "Start nats-server there, or say where it is: "
+            f"NatsBroker(servers), or the variable {SERVERS_VARIABLE}"
+        )
+
+    @property
+    def client(self) -> Client:
+        """The native client. NotConnectedError before `open` and after `close`."""
+        if self._client is None:
+            raise NotConnectedError(
+                f"not connected to {self.address}: call `await broker.connect()` (or `start()`) "
+                "first, or use `async with broker`"
+            )
+        return self._client
+
+    async def open(self) -> None:
+        """Connect, trying each server once."""
+        try:
+            self._client = await connect(self._servers, **self._options)
+        except Error as error:
+            raise translated(error) from error
+        except (ValueError, TypeError) as error:
+            raise SetupError(f"cannot connect to {self.address}: {error}") from error
+
+    async def close(self, timeout: float) -> int:
+        """Drain the client; see `Adapter.close`."""
+        client = self.client
+        if asyncio.current_task() in [each.worker for each in self._subscriptions]:
+            await client.drain(timeout)  # goes on behind the handler that calls us
+            return 0
+        drain = asyncio.ensure_future(client.drain(timeout=_FOREVER))
+        left = 0
+        try:
+            done, _ = await asyncio.wait([drain], timeout=timeout)
+            if not done:
+                left = sum(_unhandled(subscription) for subscription in self._subscriptions)
+        finally:
+            await client.close()
+            self._client = None
+            self._subscriptions.clear()
+            drain.cancel()
+            await asyncio.gather(drain, return_exceptions=True)
+        return left
+
+    async def ping(self, timeout: float) -> bool:
+        """Whether the server answers a PING."""
+        try:
+            await self.client.flush(timeout)
+        except (Error, NotConnectedError):
+            return False
+        return True
+
+    async def listen(self, source: NatsSource, handle: Handle) -> Stop:
+        """Subscribe; one worker awaits `handle` for each message, in order."""
+        try:
+            subscription = await self.client.subscribe(
+                source.pattern.subject,
+                source.queue,
+                handle,
+                max_msgs=source.max_msgs,
+                pending_msgs_limit=source.pending_msgs_limit,
+                pending_bytes_limit=source.pending_bytes_limit,
+            )
+        except Error as error:
+            raise translated(error) from error
+        self._subscriptions.append(subscription)
+        return partial(self._end, subscription)
+
+    async def _end(self, subscription: Subscription, timeout: float) -> int:
+        self._subscriptions.remove(subscription)
+        if subscription.is_closed or subscription.is_draining:
+            return 0
+        try:
+            await subscription.drain(timeout)
+        except DrainTimeoutError:
+            return _unhandled(subscription)
+        except Error as error:
+            raise translated(error) from error
+        return 0
+
+    async def ready(self) -> None:
+        """Wait until the server has seen every subscription."""
+        try:
+            await self.client.flush()
+        except Error as error:
+            raise translated(error) from error
+
+    def message_factory(self, source: NatsSource) -> Callable[[Any], NatsMessage]:
+        """Messages that know the named parts of the subject."""
+        pattern = source.pattern
+        return (lambda native: NatsMessage(native, pattern)) if pattern.names else NatsMessage
+
+    async def send(
+        self, destination: NatsDestination, body: bytes, headers: Mapping[str, str]
+    ) -> None:
+        """Publish to the subject of the destination."""
+        if destination.headers:
+            headers = {**destination.headers, **headers}
+        await self.publish(destination.subject, body, headers, destination.reply_to)
+
+    async def publish(
+        self, subject: str, body: bytes, headers: Mapping[str, str], reply_to: str = ""
+    ) -> None:
+        """Publish to a subject. PublishError, BrokerConnectionError."""
+        try:
+            await self.client.publish(subject, body, reply_to, headers)
+        except Error as error:
+            raise translated(error) from error
+
+    async def request(
+        self, destination: NatsDestination, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> NatsMessage:
+        """Ask whoever listens to the subject; a service of ADR-32 too."""
+        if destination.headers:
+            headers = {**destination.headers, **headers}
+        try:
+            answer = await self.client.request(destination.subject, body, timeout, headers=headers)
+        except Error as error:
+            raise translated(error) from error
+        message = NatsMessage(answer)
+        if answer.has_headers and (ERROR in message.headers or ERROR_CODE in message.headers):
+            raise RemoteError(message.headers.get(ERROR_CODE, ""), message.headers.get(ERROR, ""))
+        return message
+
+    async def reply(self, message: Message[Any], body: bytes, headers: Mapping[str, str]) -> None:
+        """Publish to the reply subject."""
+        await self.publish(message.reply_to, body, headers)
+
+    async def reply_error(self, message: Message[Any], code: str, description: str) -> None:
+        """Publish the error headers of ADR-32 and no body to the reply subject."""
+        headers = {
+            "correlation_id": message.correlation_id,
+            ERROR_CODE: _one_line(code),
+            ERROR: _one_line(description),
+        }
+        await self.publish(message.reply_to, b"", headers)
+
+
+_FOREVER = 365 * 24 * 3600.0  # seconds: `close` has a timeout of its own
+
+
+def _unhandled(subscription: Subscription) -> int:
+    """Messages that wait, and the one in the handler's hands."""
+    return subscription.pending_msgs + (subscription.worker is not None)
+
+
+def _one_line(text: str) -> str:
+    """A header's value holds no line breaks (ADR-4)."""
+    return " ".join(text.split())
+
+
+def _without_credentials(server: str) -> str:
+    scheme, separator, rest = server.strip().rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+
+
+def _logging_callbacks(logger: Logger) -> ConnectOptions:
+    return {
+        "error_cb": lambda error: logger.error("NATS: %s", error),
+        "disconnected_cb": lambda: logger.warning("NATS: the connection is lost"),
+        "reconnected_cb": lambda: logger.info("NATS: connected again"),
+    }

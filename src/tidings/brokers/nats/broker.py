@@ -1,0 +1,107 @@
+"""`NatsBroker`: a service's connection to NATS."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack, cast
+
+from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
+from tidings.messaging.logs import logger_for
+from tidings.messaging.publisher import PublisherMethod
+from tidings.messaging.subscriber import SubscriberMethod
+from tidings.nats import Client, ConnectOptions
+
+from .adapter import NatsAdapter
+from .message import NatsMessage
+from .options import NatsDestination, NatsKeywords, NatsSource
+
+__all__ = ["NatsBroker"]
+
+
+class NatsBroker(Broker[NatsAdapter]):
+    """A service's connection to NATS, with the handlers that listen on it::
+
+        broker = NatsBroker("nats://localhost:4222")
+
+        @broker.subscriber("orders.{shop}", queue="workers")
+        @broker.publisher("receipts")
+        async def handle(order: Order, shop: str = Path()) -> Receipt: ...
+
+        async with broker:
+            await broker.publish(order, "orders.berlin")
+
+    Args:
+        servers: one URL, several with commas between, or a sequence; None for those of the variable
+            TIDINGS_NATS_SERVERS, or else nats://localhost:4222.
+        options: those of every broker (`BrokerOptions`) and those of the NATS client
+            (`tidings.nats.Options`), for example ``name="shop", max_reconnect_attempts=-1``.
+
+    `subscriber` takes what `NatsSource` takes, `publisher` what `NatsDestination` takes.
+    """
+
+    subscriber = SubscriberMethod(NatsSource)
+    publisher = PublisherMethod(NatsDestination)
+
+    def __init__(
+        self, servers: str | Sequence[str] | None = None, **options: Unpack[NatsKeywords]
+    ) -> None:
+        of_broker = {key: value for key, value in options.items() if key in _OF_BROKER}
+        of_client = {key: value for key, value in options.items() if key not in _OF_BROKER}
+        declared = BrokerOptions(**cast(BrokerKeywords, of_broker))
+        logger = logger_for(declared.logger)
+        super().__init__(NatsAdapter(servers, cast(ConnectOptions, of_client), logger), declared)
+
+    @property
+    def client(self) -> Client:
+        """The native client, with all that NATS can do. NotConnectedError before `connect`."""
+        return self.adapter.client
+
+    async def publish(
+        self,
+        message: Any,
+        subject: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        reply_to: str = "",
+        correlation_id: str = "",
+    ) -> None:
+        """Publish a message.
+
+        Args:
+            message: the value; see `messaging.codec` for how it becomes a body.
+            subject: a literal subject.
+            headers: sent along.
+            reply_to: the subject for answers.
+            correlation_id: by default that of the message being handled, else a new one.
+
+        Raises:
+            NotConnectedError: `connect` or `start` was not called.
+            PublishError: the message has no JSON form, or NATS does not take it.
+        """
+        body, composed = self.compose(message, headers, correlation_id)
+        await self.adapter.publish(subject, body, composed, reply_to)
+
+    async def request(
+        self,
+        message: Any,
+        subject: str,
+        *,
+        timeout: float = 0.5,
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+    ) -> NatsMessage:
+        """Publish a message and return the answer to it.
+
+        Args:
+            message, subject, headers, correlation_id: as for `publish`.
+            timeout: seconds.
+
+        Raises:
+            RemoteError: the other side failed; it says how.
+            RequestTimeoutError: no answer came in time.
+            NoRespondersError: nobody listens to the subject.
+            NotConnectedError, PublishError: as for `publish`.
+        """
+        body, composed = self.compose(message, headers, correlation_id)
+        return await self.adapter.request(NatsDestination(subject), body, composed, timeout)
+
+
+_OF_BROKER = frozenset(BrokerKeywords.__annotations__)

@@ -1,0 +1,116 @@
+"""The contract that a broker's adapter fulfils: what messaging needs of a broker, and all of it.
+
+An adapter holds one native client. It knows bodies, headers and addresses, and nothing of handlers,
+models or results. Beside it a broker has a `Message`, a `Source` and a `Destination` of its own, a
+table of its client's errors, and the class its users write, which names the options.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+
+from .endpoints import Destination, Source
+from .message import Message
+
+__all__ = ["Adapter", "Handle", "Stop"]
+
+SourceT = TypeVar("SourceT", bound=Source, contravariant=True)
+DestinationT = TypeVar("DestinationT", bound=Destination, contravariant=True)
+
+Handle: TypeAlias = Callable[[Any], Awaitable[object]]
+"""Awaited with each native message of a source; raises nothing but CancelledError."""
+Stop: TypeAlias = Callable[[float], Awaitable[int]]
+"""Ends one source as `Adapter.close` ends all: in so many seconds, leaving so many messages."""
+
+
+class Adapter(ABC, Generic[SourceT, DestinationT]):
+    """One native client.
+
+    Every method raises errors of `messaging.errors` only, with the client's as their cause.
+    """
+
+    message_type: ClassVar[type[Message[Any]]]
+    """The message that handlers of this broker see, declared for the native type."""
+
+    # What each message costs; best written in C, with `operator.attrgetter` for example.
+    body_of: Callable[[Any], bytes]
+    """The payload of a native message."""
+    reply_of: Callable[[Any], str]
+    """The address for an answer to a native message; empty when none is wanted."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str:
+        """Where the broker is, without secrets."""
+
+    @property
+    @abstractmethod
+    def advice(self) -> str:
+        """What to do when there is nobody at the address."""
+
+    @property
+    @abstractmethod
+    def client(self) -> Any:
+        """The native client. NotConnectedError before `open` and after `close`."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, trying once.
+
+        Raises:
+            BrokerRefusedError: trying again would not help.
+            BrokerConnectionError: it might.
+        """
+
+    @abstractmethod
+    async def close(self, timeout: float) -> int:
+        """End all sources, let what was delivered be handled and published, then disconnect.
+
+        Args:
+            timeout: seconds for all of it; handlers that still run then are cancelled.
+
+        Returns:
+            How many delivered messages were not handled in that time.
+        """
+
+    @abstractmethod
+    async def ping(self, timeout: float) -> bool:
+        """Whether the broker answers within `timeout` seconds."""
+
+    @abstractmethod
+    async def listen(self, source: SourceT, handle: Handle) -> Stop:
+        """Await `handle` with each message of the source, outside of the context of any other."""
+
+    @abstractmethod
+    async def ready(self) -> None:
+        """Return when the broker knows of every source listened to so far."""
+
+    @abstractmethod
+    def message_factory(self, source: SourceT) -> Callable[[Any], Message[Any]]:
+        """What makes the messages of the source out of native ones."""
+
+    @abstractmethod
+    async def send(
+        self, destination: DestinationT, body: bytes, headers: Mapping[str, str]
+    ) -> None:
+        """Publish; those of the destination's own headers that are not in `headers` go along."""
+
+    @abstractmethod
+    async def request(
+        self, destination: DestinationT, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> Message[Any]:
+        """Publish and return the answer.
+
+        Raises:
+            RemoteError: the other side answered with `reply_error`.
+            RequestTimeoutError: no answer within `timeout` seconds.
+            NoRespondersError: nobody listens to the destination.
+        """
+
+    @abstractmethod
+    async def reply(self, message: Message[Any], body: bytes, headers: Mapping[str, str]) -> None:
+        """Answer the requester of `message`."""
+
+    @abstractmethod
+    async def reply_error(self, message: Message[Any], code: str, description: str) -> None:
+        """Answer the requester of `message` so that its request raises RemoteError."""

@@ -1,0 +1,221 @@
+"""What all brokers do alike: their life, and what they know of handlers, around an adapter."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
+
+from .adapter import Adapter
+from .codec import encode
+from .context import ContextRepo
+from .correlation import new_correlation_id
+from .endpoints import Decode, Encode
+from .errors import BrokerConnectionError, BrokerRefusedError
+from .logs import DEFAULT, logger_for
+from .message import current_message
+from .threads import Threads
+
+__all__ = ["Broker", "BrokerKeywords", "BrokerOptions", "Consumer", "Output"]
+
+AdapterT = TypeVar("AdapterT", bound=Adapter[Any, Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOptions:
+    """What every broker can be told.
+
+    Attributes:
+        validate: whether payloads and results are checked by the annotations of the handlers.
+        decoder: reads bodies in the place of JSON and text.
+        encoder: writes bodies in the place of JSON and text.
+        graceful_timeout: seconds that `stop` leaves to what was delivered.
+        logger: for the connection, for failures, and for the handlers that ask for one; None for
+            silence.
+        log_level: of the line written for each message handled. Whether the logger takes that
+            level is asked when a subscriber starts.
+        connect_attempts: tries before `connect` gives up.
+        connect_wait: seconds between two tries.
+        threads: how many handlers that are plain `def` run at once.
+        context: where `Context("name")` looks.
+    """
+
+    validate: bool = True
+    decoder: Decode | None = None
+    encoder: Encode | None = None
+    graceful_timeout: float = 15.0
+    logger: logging.Logger | None = DEFAULT
+    log_level: int = logging.INFO
+    connect_attempts: int = 5
+    connect_wait: float = 1.0
+    threads: int = 16
+    context: ContextRepo | None = None
+
+
+class BrokerKeywords(TypedDict, total=False):
+    """`BrokerOptions` as the keyword arguments of a broker; a test keeps the two alike."""
+
+    validate: bool
+    decoder: Decode | None
+    encoder: Encode | None
+    graceful_timeout: float
+    logger: logging.Logger | None
+    log_level: int
+    connect_attempts: int
+    connect_wait: float
+    threads: int
+    context: ContextRepo | None
+
+
+class Consumer(Protocol):
+    """What a broker knows of its subscribers."""
+
+    async def start(self) -> None:
+        """Listen; does nothing where it listens already."""
+
+    def closed(self) -> None:
+        """The broker has closed the subscription."""
+
+
+class Output(Protocol):
+    """What a broker knows of a publisher that decorates a handler."""
+
+    async def send(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Publish a result."""
+
+
+class Broker(Generic[AdapterT]):
+    """A connection to a broker with the handlers that listen on it.
+
+    Attributes:
+        options: what it was told.
+        adapter: what it works over.
+        logger: the one of the options; one that writes nothing where that is None.
+        context: where `Context("name")` looks.
+        overrides: functions to call in the place of dependencies, for tests.
+        subscribers: in the order they were made.
+    """
+
+    def __init__(self, adapter: AdapterT, options: BrokerOptions) -> None:
+        self.options = options
+        self.adapter = adapter
+        self.logger = logger_for(options.logger)
+        self.context = options.context or ContextRepo()
+        self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
+        self.subscribers: list[Consumer] = []
+        self.threads = Threads(options.threads)
+        self._encode = options.encoder or encode
+        self._outputs: dict[Callable[..., Any], list[Output]] = {}
+        self._connected = False
+
+    async def connect(self) -> Self:
+        """Connect without starting the subscribers; does nothing where it is connected.
+
+        Raises:
+            BrokerRefusedError: the broker refuses who we are.
+            BrokerConnectionError: `connect_attempts` tries failed. Each was logged.
+        """
+        if not self._connected:
+            await self._connect()
+            self._connected = True
+        return self
+
+    async def _connect(self) -> None:
+        address, attempts = self.adapter.address, self.options.connect_attempts
+        for attempt in range(1, attempts + 1):
+            try:
+                await self.adapter.open()
+                return
+            except BrokerRefusedError:
+                raise
+            except BrokerConnectionError as error:
+                self.logger.warning(
+                    "no connection to %s, try %d of %d: %s", address, attempt, attempts, error
+                )
+                if attempt == attempts:
+                    raise BrokerConnectionError(
+                        f"no connection to {address}: {error}. {self.adapter.advice}"
+                    ) from error.__cause__
+            await asyncio.sleep(self.options.connect_wait)
+
+    async def start(self) -> None:
+        """Connect and start the subscribers that are not started yet.
+
+        When it returns, the broker delivers what is published. Raises what `connect` raises, and
+        SetupError for a handler that cannot work.
+        """
+        await self.connect()
+        for subscriber in self.subscribers:
+            await subscriber.start()
+        await self.adapter.ready()
+
+    async def stop(self) -> None:
+        """Stop the inflow, handle what was delivered, publish the results, disconnect.
+
+        Takes `graceful_timeout` at most; then the handlers that still run are cancelled, and how
+        many messages they leave is logged. Does nothing where it is not connected; after it
+        `start` works again.
+        """
+        if not self._connected:
+            return
+        self._connected = False
+        try:
+            self.log_left(await self.adapter.close(self.options.graceful_timeout))
+        finally:
+            self.threads.close()
+            for subscriber in self.subscribers:
+                subscriber.closed()
+
+    def log_left(self, left: int) -> None:
+        """Log how many delivered messages a stop left, if it did."""
+        if left:
+            self.logger.error(
+                "stopped after %s s with %d delivered messages not handled",
+                self.options.graceful_timeout,
+                left,
+                extra={"not_handled": left},
+            )
+
+    async def ping(self, timeout: float = 5.0) -> bool:
+        """Whether the broker answers within `timeout` seconds; False when not connected."""
+        return self._connected and await self.adapter.ping(timeout)
+
+    async def __aenter__(self) -> Self:
+        """Connect. The subscribers wait for `start`."""
+        return await self.connect()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def compose(
+        self, value: Any, headers: Mapping[str, str] | None, correlation_id: str
+    ) -> tuple[bytes, dict[str, str]]:
+        """The body and the headers of a message to publish.
+
+        Without a correlation id it gets that of the message being handled, or a new one.
+        PublishError for a value without a JSON form.
+        """
+        body, content_type = self._encode(value)
+        if not correlation_id:
+            message = current_message()
+            correlation_id = message.correlation_id if message else new_correlation_id()
+        composed = {"correlation_id": correlation_id}
+        if content_type:
+            composed["content-type"] = content_type
+        if headers:
+            composed.update(headers)
+        return body, composed
+
+    def add_output(self, handler: Callable[..., Any], output: Output) -> None:
+        """Publish the results of `handler` to `output` too, from the next start on."""
+        self._outputs.setdefault(handler, []).append(output)
+
+    def outputs_of(self, handler: Callable[..., Any]) -> Sequence[Output]:
+        """Where the results of `handler` go, beside its requesters."""
+        return tuple(self._outputs.get(handler, ()))

@@ -1,0 +1,134 @@
+"""Every exception of the framework.
+
+::
+
+    TidingsError
+    ├── SetupError               a handler, source or option that cannot work; raised when it starts
+    ├── ContextError             (LookupError) a `Context` value that is not there
+    ├── ValidationError          (ValueError) an input that is not what a handler asks for
+    ├── ResultError              (ValueError) a handler's result that is not what it announces
+    ├── RemoteError              the other side answered a request with an error
+    ├── RequestTimeoutError      (TimeoutError) nobody answered a request in time
+    ├── NoRespondersError        nobody listens to the address of a request
+    ├── PublishError             a message that the broker's client refused
+    └── BrokerConnectionError    (ConnectionError)
+        ├── NotConnectedError    used before `connect()` or after `stop()`
+        └── BrokerRefusedError   the broker refuses who we are; trying again would not help
+
+Errors of a broker's client become one of these in that adapter's table, with the original as their
+cause.
+"""
+
+from dataclasses import dataclass
+
+__all__ = [
+    "BrokerConnectionError",
+    "BrokerRefusedError",
+    "ContextError",
+    "FieldError",
+    "NoRespondersError",
+    "NotConnectedError",
+    "PublishError",
+    "RemoteError",
+    "RequestTimeoutError",
+    "ResultError",
+    "SetupError",
+    "TidingsError",
+    "ValidationError",
+]
+
+
+class TidingsError(Exception):
+    """Root of all errors of the framework."""
+
+
+class SetupError(TidingsError):
+    """A handler, source or option that cannot work; raised when it starts."""
+
+
+class ContextError(TidingsError, LookupError):
+    """A `Context` value that is not there and has no default."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing that is wrong with an input.
+
+    Attributes:
+        parameter: the handler's (or dependency's) parameter; empty when it is none in particular.
+        field: where in the parameter's value, dots between the levels; empty for the whole of it.
+        problem: what is wrong with it. Never holds the value itself.
+    """
+
+    parameter: str
+    field: str
+    problem: str
+
+    def __str__(self) -> str:
+        where = [
+            f"{kind} {name!r}"
+            for kind, name in (("parameter", self.parameter), ("field", self.field))
+            if name
+        ]
+        return f"{', '.join(where)}: {self.problem}" if where else self.problem
+
+
+class ValidationError(TidingsError, ValueError):
+    """A payload, header or path that is not what a handler asks for.
+
+    The text says where it is wrong and holds no value, so that it may be sent to a requester.
+
+    Attributes:
+        channel: where the message came from, for example a subject.
+        errors: what is wrong with it.
+    """
+
+    def __init__(self, channel: str, errors: tuple[FieldError, ...]) -> None:
+        super().__init__(f"message of {channel!r}: {'; '.join(str(error) for error in errors)}")
+        self.channel = channel
+        self.errors = errors
+
+
+class ResultError(TidingsError, ValueError):
+    """A handler's result that is not what its return annotation announces, or has no JSON form."""
+
+
+class RemoteError(TidingsError):
+    """The other side answered a request with an error.
+
+    A handler may raise it too: then `code` and `description` reach the requester as they are.
+
+    Attributes:
+        code: what kind of error, in the manner of HTTP: "400" for an input that is not valid,
+            "500" for a handler that failed.
+        description: what went wrong, for people.
+    """
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(f"{code}: {description}")
+        self.code = code
+        self.description = description
+
+
+class RequestTimeoutError(TidingsError, TimeoutError):
+    """Nobody answered a request within its timeout."""
+
+
+class NoRespondersError(TidingsError):
+    """Nobody listens to the address of a request."""
+
+
+class PublishError(TidingsError):
+    """A message that the broker's client refused; the cause says why."""
+
+
+class BrokerConnectionError(TidingsError, ConnectionError):
+    """There is no connection to the broker to use."""
+
+
+class NotConnectedError(BrokerConnectionError):
+    """The broker was used before `connect()` or after `stop()`."""
+
+
+class BrokerRefusedError(BrokerConnectionError):
+    """The broker refuses who we are; trying again would not help."""

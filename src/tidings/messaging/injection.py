@@ -1,0 +1,253 @@
+"""How a function's parameters are filled for a message: worked out once, then a list of steps.
+
+While a message is handled the values stand in one list: the message, what is the same for every
+message, the payload, and then what each step adds. A step calls a function with some of the values
+before it. A dependency that several parameters ask for is one step, and so is called once.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from logging import Logger
+from operator import itemgetter
+from typing import Any, TypeAlias, get_origin
+
+from .endpoints import Decode
+from .errors import SetupError
+from .message import Message
+from .params import ContextMarker, DependsMarker, HeaderMarker, PathMarker
+from .payload import Payload, payload_for
+from .signature import Parameter, Signature, describe, read_signature
+from .sources import attribute_source, context_source, header_source, path_source
+
+__all__ = ["Surroundings", "is_async", "payload_of", "with_injection"]
+
+Pick: TypeAlias = Callable[[list[Any]], Sequence[Any]]
+"""Takes the arguments of a function out of the values."""
+
+MESSAGE, STACK, GIVEN = 0, 1, 2
+"""Where in the values the message stands, the exit stack, and the first of what is given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the parameters of one handler may ask for.
+
+    Attributes:
+        channel: where its messages come from, for errors.
+        message_type: what its messages are.
+        path_names: what `Path` may ask for.
+        given: what is the same for every message, by its name in the context: the broker, the
+            logger, the client; those of them may be asked for by their type too.
+        resolve: finds every other name of the context.
+        overrides: functions to call in the place of dependencies.
+        validate, decoder: as `BrokerOptions` has them.
+    """
+
+    channel: str
+    message_type: type[Message[Any]]
+    path_names: Collection[str]
+    given: Mapping[str, Any]
+    resolve: Callable[[str], Any]
+    overrides: Mapping[Callable[..., Any], Callable[..., Any]]
+    validate: bool
+    decoder: Decode | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call, whose result is added to the values."""
+
+    call: Callable[..., Any]
+    pick: Pick
+    is_async: bool
+
+
+def with_injection(
+    handler: Callable[..., Awaitable[Any]], signature: Signature, surroundings: Surroundings
+) -> Callable[[Message[Any]], Awaitable[Any]]:
+    """`handler` as a function of the message alone.
+
+    It raises what the handler and its dependencies raise, and ValidationError for an input that is
+    not what a parameter asks for.
+    """
+    builder = _Builder(surroundings, payload_of(signature, surroundings))
+    pick = builder.arguments(signature)
+    call = _by_position(handler, signature)
+    given, read = tuple(surroundings.given.values()), builder.payload.read
+    steps = tuple(builder.steps)
+
+    async def call_in(stack: AsyncExitStack | None, message: Message[Any]) -> Any:
+        values = [message, stack, *given, *read(message)]
+        for step in steps:
+            value = step.call(*step.pick(values))
+            values.append(await value if step.is_async else value)
+        return await call(*pick(values))
+
+    async def call_and_close(message: Message[Any]) -> Any:
+        result = None
+        async with AsyncExitStack() as stack:
+            result = await call_in(stack, message)
+        return result
+
+    if builder.opens:
+        return call_and_close
+    return lambda message: call_in(None, message)
+
+
+def payload_of(signature: Signature, surroundings: Surroundings) -> Payload:
+    """How the payload parameters of a function and its dependencies are filled."""
+    return payload_for(
+        _payload_parameters(signature, surroundings, ()),
+        surroundings.channel,
+        validate=surroundings.validate,
+        decoder=surroundings.decoder,
+    )
+
+
+def _payload_parameters(
+    signature: Signature, surroundings: Surroundings, within: tuple[Any, ...]
+) -> Iterator[Parameter]:
+    for parameter in signature.parameters:
+        if isinstance(parameter.marker, DependsMarker):
+            function = _function_of(parameter.marker, surroundings)
+            if function in within:
+                raise SetupError(f"the dependency {describe(function)} depends on itself")
+            inner = read_signature(function)
+            yield from _payload_parameters(inner, surroundings, (*within, function))
+        elif parameter.marker is None and _slot_of_type(parameter, surroundings) is None:
+            yield parameter
+
+
+def _function_of(marker: DependsMarker, surroundings: Surroundings) -> Callable[..., Any]:
+    return surroundings.overrides.get(marker.dependency, marker.dependency)
+
+
+def _slot_of_type(parameter: Parameter, surroundings: Surroundings) -> int | None:
+    """Where in the values stands what the annotation names; None for a payload parameter."""
+    wanted = get_origin(parameter.annotation) or parameter.annotation
+    if not isinstance(wanted, type) or wanted is object:
+        return None
+    if issubclass(wanted, Message):
+        if not issubclass(surroundings.message_type, wanted):
+            raise SetupError(
+                f"parameter {parameter.name!r} asks for a {wanted.__name__}, but the messages of "
+                f"{surroundings.channel!r} are {surroundings.message_type.__name__}s"
+            )
+        return MESSAGE
+    if issubclass(wanted, Logger):
+        raise SetupError(f"annotate {parameter.name!r} with tidings.Logger to get the logger")
+    for slot, value in enumerate(surroundings.given.values(), GIVEN):
+        if wanted in type(value).__mro__:
+            return slot
+    return None
+
+
+class _Builder:
+    """Collects the steps for a handler's parameters, and knows where each value will stand."""
+
+    def __init__(self, surroundings: Surroundings, payload: Payload) -> None:
+        self.payload = payload
+        self.steps: list[Step] = []
+        self.opens = False
+        self._surroundings = surroundings
+        first = GIVEN + len(surroundings.given)
+        self._payload_slots = {name: slot for slot, name in enumerate(payload.names, first)}
+        self._next_slot = first + len(payload.names)
+        self._cached: dict[Callable[..., Any], int] = {}
+
+    def arguments(self, signature: Signature) -> Pick:
+        """How to take the arguments of a function out of the values."""
+        return _picker([self._slot(parameter) for parameter in signature.parameters])
+
+    def _slot(self, parameter: Parameter) -> int:
+        marker, channel = parameter.marker, self._surroundings.channel
+        match marker:
+            case DependsMarker():
+                return self._dependency(marker)
+            case ContextMarker():
+                return self._context(parameter, marker)
+            case HeaderMarker():
+                return self._add(header_source(parameter, marker, channel), (MESSAGE,))
+            case PathMarker():
+                names = self._surroundings.path_names
+                return self._add(path_source(parameter, marker, channel, names), (MESSAGE,))
+        slot = _slot_of_type(parameter, self._surroundings)
+        return self._payload_slots[parameter.name] if slot is None else slot
+
+    def _add(self, call: Callable[..., Any], slots: Sequence[int], is_async: bool = False) -> int:
+        self.steps.append(Step(call, _picker(slots), is_async))
+        self._next_slot += 1
+        return self._next_slot - 1
+
+    def _context(self, parameter: Parameter, marker: ContextMarker) -> int:
+        key, _, rest = (marker.name or parameter.name).partition(".")
+        owner: type
+        if key == "message":
+            slot, owner = MESSAGE, self._surroundings.message_type
+        elif key in self._surroundings.given:
+            slot = GIVEN + list(self._surroundings.given).index(key)
+            owner = type(self._surroundings.given[key])
+        else:
+            return self._add(context_source(parameter, marker, self._surroundings.resolve), ())
+        if not rest:
+            return slot
+        return self._add(attribute_source(parameter, marker, owner, rest), (slot,))
+
+    def _dependency(self, marker: DependsMarker) -> int:
+        function = _function_of(marker, self._surroundings)
+        if marker.use_cache and function in self._cached:
+            return self._cached[function]
+        signature = read_signature(function)
+        slots = [self._slot(parameter) for parameter in signature.parameters]
+        call = _by_position(function, signature)
+        if isasyncgenfunction(function) or isgeneratorfunction(function):
+            self.opens = True
+            slot = self._add(_opener(function, call), (STACK, *slots), is_async=True)
+        else:
+            slot = self._add(call, slots, is_async(function))
+        if marker.use_cache:
+            self._cached[function] = slot
+        return slot
+
+
+def _opener(function: Callable[..., Any], call: Callable[..., Any]) -> Callable[..., Any]:
+    """A generator's value, with its closing registered in the same step."""
+    if isasyncgenfunction(function):
+        manage = asynccontextmanager(call)
+
+        async def enter(stack: AsyncExitStack, *args: Any) -> Any:
+            return await stack.enter_async_context(manage(*args))
+    else:
+        manage_sync = contextmanager(call)
+
+        async def enter(stack: AsyncExitStack, *args: Any) -> Any:
+            return stack.enter_context(manage_sync(*args))
+
+    return enter
+
+
+def _picker(slots: Sequence[int]) -> Pick:
+    if not slots:
+        return lambda values: ()
+    if len(slots) == 1:
+        (slot,) = slots
+        return lambda values: (values[slot],)
+    return itemgetter(*slots)
+
+
+def _by_position(function: Callable[..., Any], signature: Signature) -> Callable[..., Any]:
+    """`function` as one that takes all its named parameters by position."""
+    names = [parameter.name for parameter in signature.parameters if parameter.by_keyword]
+    if not names:
+        return function
+    first = len(signature.parameters) - len(names)
+    return lambda *args: function(*args[:first], **dict(zip(names, args[first:], strict=True)))
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether a call of it gives something to await."""
+    if isinstance(function, type):
+        return False
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)

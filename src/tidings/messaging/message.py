@@ -1,0 +1,120 @@
+"""A message as a handler sees it, whatever broker it came by."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any, ClassVar, Generic, TypeVar, overload
+
+from .correlation import new_correlation_id
+from .validation import reader_for
+
+__all__ = ["Message", "current_message", "handling"]
+
+NativeT = TypeVar("NativeT")
+T = TypeVar("T")
+
+
+class Message(ABC, Generic[NativeT]):
+    """One message; each broker's own subclass adds what only that broker has.
+
+    Made only for handlers that ask for something of it: everything is read from the native message
+    when it is asked for.
+
+    `Message.of(native)` makes one of the subclass that was declared for the native type.
+
+    Attributes:
+        raw: the message of the broker's client.
+        replied: whether the requester has been answered.
+    """
+
+    __slots__ = ("_correlation_id", "raw", "replied")
+
+    native_type: ClassVar[type]
+    _of_native: ClassVar[dict[type, type["Message[Any]"]]] = {}
+
+    def __init_subclass__(cls, native: type | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if native is not None:
+            cls.native_type = native
+            Message._of_native[native] = cls
+
+    def __init__(self, raw: NativeT) -> None:
+        self.raw = raw
+        self.replied = False
+        self._correlation_id = ""
+
+    @staticmethod
+    def of(raw: Any) -> "Message[Any]":
+        """The message around a native one."""
+        return Message._of_native[type(raw)](raw)
+
+    @property
+    @abstractmethod
+    def channel(self) -> str:
+        """The address it came by: a subject, a topic, a queue."""
+
+    @property
+    @abstractmethod
+    def body(self) -> bytes:
+        """The payload as it was sent."""
+
+    @property
+    @abstractmethod
+    def headers(self) -> Mapping[str, str]:
+        """The headers; empty when there are none."""
+
+    @property
+    @abstractmethod
+    def reply_to(self) -> str:
+        """The address for an answer; empty when none is wanted."""
+
+    @property
+    @abstractmethod
+    def path(self) -> Mapping[str, str]:
+        """The named parts of the address: {"level": "info"} for "logs.{level}"."""
+
+    @property
+    def content_type(self) -> str:
+        """What the body is, for example "application/json"; empty when the sender does not say."""
+        return self.headers.get("content-type", "")
+
+    @property
+    def correlation_id(self) -> str:
+        """What this message and all that follow from it have in common; a new one if it came
+        without."""
+        if not self._correlation_id:
+            self._correlation_id = self.headers.get("correlation_id") or new_correlation_id()
+        return self._correlation_id
+
+    @overload
+    async def decode(self) -> Any: ...
+    @overload
+    async def decode(self, into: type[T]) -> T: ...
+    async def decode(self, into: Any = Any) -> Any:
+        """The body as a value of the type `into`, by the rules for a handler's one parameter.
+
+        Without a type: JSON where the content type says so or the body is JSON, text otherwise.
+        Raises what the validating library raises, a ValueError of pydantic's for most types.
+        """
+        return _reader_for(into).read(self.body, self.content_type)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.channel!r} {len(self.body)} bytes>"
+
+
+_reader_for = lru_cache(maxsize=256)(reader_for)
+
+
+# What is being handled in this context: a Message, or its native form where no Message was made.
+handling: ContextVar[Any] = ContextVar("tidings_handling", default=None)
+
+
+def current_message() -> Message[Any] | None:
+    """The message that is being handled where this is called; None outside of a handler."""
+    found = handling.get()
+    if found is None or isinstance(found, Message):
+        return found
+    message = Message.of(found)
+    handling.set(message)  # so that a correlation id made for it is made once
+    return message

@@ -1,0 +1,229 @@
+"""A handler compiled: one coroutine function of a native message, in the shape that costs least.
+
+decode → validate → bind → call → publish results
+
+The shapes differ in what is between the message and the call, and in nothing else:
+
+==========  ===========================================  ==================================
+shape       for handlers with                            makes a Message
+==========  ===========================================  ==================================
+raw         one parameter, `bytes`                       for a reply, a publisher, a failure
+whole       one parameter, which the body alone decides  likewise
+fields      several payload parameters                   likewise
+injected    everything else                              always
+==========  ===========================================  ==================================
+
+Every shape sets `handling` first, so that whatever runs in the handler knows the message, and lets
+nothing out but CancelledError.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, replace
+from inspect import isasyncgenfunction, isgeneratorfunction
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from .adapter import Adapter, Handle
+from .broker import Broker
+from .endpoints import Source
+from .errors import SetupError
+from .injection import Surroundings, is_async, payload_of, with_injection
+from .message import handling
+from .outcome import Outcome
+from .payload import Payload
+from .signature import Signature, describe, read_signature
+from .validation import encoder_for, untouched
+
+__all__ = ["plan_for"]
+
+Call: TypeAlias = Callable[..., Awaitable[Any]]
+Run: TypeAlias = Callable[[Any], Coroutine[Any, Any, bool]]
+"""Handles a native message; whether the handler and its publishers came to their end."""
+
+
+def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -> Handle:
+    """What to await with each native message of `source`.
+
+    Raises:
+        SetupError: the handler asks for something that cannot be.
+    """
+    signature = read_signature(handler)
+    _check(handler, signature)
+    surroundings = _surroundings(broker, source)
+    outputs = broker.outputs_of(handler)
+    encode = encoder_for(
+        signature.returns, validate=surroundings.validate, encoder=broker.options.encoder
+    )
+    plan = _Plan(
+        adapter=broker.adapter,
+        call=handler if is_async(handler) else broker.threads.wrap(handler),
+        outcome=Outcome(broker, encode, outputs, replies=not source.no_reply),
+        publishes=bool(outputs),
+        replies=not source.no_reply,
+    )
+    payload = payload_of(signature, surroundings)
+    if payload.read_body is None or not _is_payload_only(signature, payload):
+        run = _injected(plan, signature, surroundings, broker, source)
+    elif len(payload.names) > 1:
+        run = _fields(plan, payload, payload.read_body)
+    elif payload.read_body is untouched:
+        run = _raw(plan)
+    else:
+        run = _whole(plan, payload, payload.read_body)
+    if broker.logger.isEnabledFor(broker.options.log_level):
+        return _logged(run, plan.outcome)
+    return run
+
+
+def _check(handler: Callable[..., Any], signature: Signature) -> None:
+    if signature.variadic:
+        raise SetupError(
+            f"{describe(handler)} takes {', '.join(signature.variadic)}: name each parameter"
+        )
+    if isgeneratorfunction(handler) or isasyncgenfunction(handler):
+        raise SetupError(f"{describe(handler)} yields: a handler returns its one result")
+
+
+def _surroundings(broker: Broker[Any], source: Source) -> Surroundings:
+    return Surroundings(
+        channel=source.channel,
+        message_type=broker.adapter.message_type,
+        path_names=source.path_names,
+        given={
+            "broker": broker,
+            "logger": broker.logger,
+            "context": broker.context,
+            "client": broker.adapter.client,
+        },
+        resolve=broker.context.resolve,
+        overrides={},
+        validate=broker.options.validate if source.validate is None else source.validate,
+        decoder=source.decoder or broker.options.decoder,
+    )
+
+
+def _is_payload_only(signature: Signature, payload: Payload) -> bool:
+    names = tuple(each.name for each in signature.parameters if not each.by_keyword)
+    return names == payload.names and len(names) == len(signature.parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """What the shapes have in common."""
+
+    adapter: Adapter[Any, Any]
+    call: Call
+    outcome: Outcome
+    publishes: bool
+    replies: bool
+
+
+# The shapes repeat themselves, because a call more for each message is what they are there to save.
+
+
+def _raw(plan: _Plan) -> Run:
+    call, publishes, replies = plan.call, plan.publishes, plan.replies
+    body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
+    deliver, fail = plan.outcome.deliver, plan.outcome.fail
+
+    async def run(native: Any) -> bool:
+        handling.set(native)
+        try:
+            result = await call(body_of(native))
+            if (publishes and result is not None) or (replies and reply_of(native)):
+                await deliver(result)
+        except Exception as error:
+            await fail(error)
+            return False
+        return True
+
+    return run
+
+
+def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> Run:
+    call, publishes, replies = plan.call, plan.publishes, plan.replies
+    body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
+    deliver, fail = plan.outcome.deliver, plan.outcome.fail
+
+    async def run(native: Any) -> bool:
+        handling.set(native)
+        try:
+            try:
+                value = read_body(body_of(native))
+            except Exception as error:
+                raise payload.invalid(error) from error
+            result = await call(value)
+            if (publishes and result is not None) or (replies and reply_of(native)):
+                await deliver(result)
+        except Exception as error:
+            await fail(error)
+            return False
+        return True
+
+    return run
+
+
+def _fields(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> Run:
+    call, publishes, replies = plan.call, plan.publishes, plan.replies
+    body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
+    deliver, fail = plan.outcome.deliver, plan.outcome.fail
+
+    async def run(native: Any) -> bool:
+        handling.set(native)
+        try:
+            try:
+                values = read_body(body_of(native))
+            except Exception as error:
+                raise payload.invalid(error) from error
+            result = await call(*values)
+            if (publishes and result is not None) or (replies and reply_of(native)):
+                await deliver(result)
+        except Exception as error:
+            await fail(error)
+            return False
+        return True
+
+    return run
+
+
+def _injected(
+    plan: _Plan,
+    signature: Signature,
+    surroundings: Surroundings,
+    broker: Broker[Any],
+    source: Source,
+) -> Run:
+    call, publishes, replies = plan.call, plan.publishes, plan.replies
+    reply_of, overrides = plan.adapter.reply_of, broker.overrides
+    deliver, fail = plan.outcome.deliver, plan.outcome.fail
+    message_of = plan.adapter.message_factory(source)
+    invoke = with_injection(call, signature, surroundings)
+    overridden = replace(surroundings, overrides=overrides)
+
+    async def run(native: Any) -> bool:
+        message = message_of(native)
+        handling.set(message)
+        try:
+            if overrides:  # a test's; worked out anew, so that they may change at any time
+                result = await with_injection(call, signature, overridden)(message)
+            else:
+                result = await invoke(message)
+            if (publishes and result is not None) or (replies and reply_of(native)):
+                await deliver(result)
+        except Exception as error:
+            await fail(error)
+            return False
+        return True
+
+    return run
+
+
+def _logged(run: Run, outcome: Outcome) -> Run:
+    async def run_and_log(native: Any) -> bool:
+        started = perf_counter()
+        succeeded = await run(native)
+        if succeeded:
+            outcome.log_handled(started)
+        return succeeded
+
+    return run_and_log

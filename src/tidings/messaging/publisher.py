@@ -1,0 +1,97 @@
+"""Publishers: a declared destination, as an object and as a decorator of handlers."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar, overload
+
+from .adapter import Adapter
+from .broker import Broker
+from .endpoints import Destination
+from .message import Message
+
+__all__ = ["Publisher", "PublisherMethod"]
+
+P = ParamSpec("P")
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+
+
+class Publisher:
+    """Publishes to one destination::
+
+        replies = broker.publisher("out")
+        await replies.publish({"id": 1})
+
+        @broker.subscriber("in")
+        @replies                            # or: @broker.publisher("out")
+        async def handler(order: Order) -> Receipt: ...
+
+    Made by `publisher` of a broker.
+    """
+
+    def __init__(self, broker: Broker[Adapter[Any, Any]], destination: Destination) -> None:
+        self.broker = broker
+        self.destination = destination
+
+    def __call__(self, handler: HandlerT) -> HandlerT:
+        """Decorator: publish what `handler` returns. The function stays as it is.
+
+        The order among other publishers and subscribers of the function does not matter. None is
+        not published.
+        """
+        self.broker.add_output(handler, self)
+        return handler
+
+    async def publish(
+        self, message: Any, *, headers: Mapping[str, str] | None = None, correlation_id: str = ""
+    ) -> None:
+        """Publish a message.
+
+        Args:
+            message: the value; see `codec.encode` for how it becomes a body.
+            headers: sent along; they win over those of the destination.
+            correlation_id: by default that of the message being handled, else a new one.
+
+        Raises:
+            NotConnectedError: the broker is not connected.
+            PublishError: the value has no JSON form, or the client refuses the message.
+        """
+        await self.send(*self.broker.compose(message, headers, correlation_id))
+
+    async def request(
+        self,
+        message: Any,
+        *,
+        timeout: float = 0.5,
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+    ) -> Message[Any]:
+        """Publish a message and return the answer to it; see `Adapter.request` for the errors."""
+        body, composed = self.broker.compose(message, headers, correlation_id)
+        return await self.broker.adapter.request(self.destination, body, composed, timeout)
+
+    async def send(self, body: bytes, headers: Mapping[str, str]) -> None:
+        """Publish a message that is encoded already."""
+        await self.broker.adapter.send(self.destination, body, headers)
+
+
+class PublisherMethod(Generic[P]):
+    """`publisher` of a broker's class: takes what the broker's destination takes.
+
+    ``publisher = PublisherMethod(NatsDestination)`` in the class, so that the options of a
+    destination are declared by its dataclass and nowhere else.
+    """
+
+    def __init__(self, declare: Callable[P, Destination]) -> None:
+        self._declare = declare
+
+    @overload
+    def __get__(self, broker: None, owner: type) -> "PublisherMethod[P]": ...
+    @overload
+    def __get__(self, broker: Broker[Any], owner: type) -> Callable[P, Publisher]: ...
+    def __get__(self, broker: Broker[Any] | None, owner: type) -> Any:
+        if broker is None:
+            return self
+
+        def publisher(*args: P.args, **kwargs: P.kwargs) -> Publisher:
+            return Publisher(broker, self._declare(*args, **kwargs))
+
+        return publisher
