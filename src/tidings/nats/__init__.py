@@ -1,0 +1,73 @@
+"""An asyncio client for NATS.
+
+::
+
+    from tidings.nats import connect
+
+    async with await connect("nats://localhost:4222") as client:
+        await client.publish("greet.joe", b"hello")
+"""
+
+from tidings.nats.client import Client, connect
+from tidings.nats.core.message import Msg
+from tidings.nats.core.options import ConnectOptions, Options
+from tidings.nats.core.subscription import Subscription
+from tidings.nats.errors import (
+    AuthorizationError,
+    BadHeaderError,
+    BadSubjectError,
+    BadSubscriptionError,
+    ConnectionClosedError,
+    ConnectionDrainingError,
+    ConnectionError,
+    ConnectionReconnectingError,
+    DrainTimeoutError,
+    Error,
+    FlushTimeoutError,
+    MaxPayloadError,
+    NoRespondersError,
+    NoServersError,
+    OutboundBufferLimitError,
+    PermissionsError,
+    ProtocolError,
+    SecureConnRequiredError,
+    ServerError,
+    SlowConsumerError,
+    StaleConnectionError,
+    TimeoutError,
+)
+from tidings.nats.version import __version__
+from tidings.nats.wire import Headers
+
+__all__ = [
+    "AuthorizationError",
+    "BadHeaderError",
+    "BadSubjectError",
+    "BadSubscriptionError",
+    "Client",
+    "ConnectOptions",
+    "ConnectionClosedError",
+    "ConnectionDrainingError",
+    "ConnectionError",
+    "ConnectionReconnectingError",
+    "DrainTimeoutError",
+    "Error",
+    "FlushTimeoutError",
+    "Headers",
+    "MaxPayloadError",
+    "Msg",
+    "NoRespondersError",
+    "NoServersError",
+    "Options",
+    "OutboundBufferLimitError",
+    "PermissionsError",
+    "ProtocolError",
+    "SecureConnRequiredError",
+    "ServerError",
+    "SlowConsumerError",
+    "StaleConnectionError",
+    "Subscription",
+    "TimeoutError",
+    "__version__",
+    "connect",
+]

@@ -1,0 +1,36 @@
+"""The client: a connection, and what is built on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Unpack
+
+from tidings.nats.core.connection import Connection
+from tidings.nats.core.options import ConnectOptions, options_from
+
+__all__ = ["Client", "connect"]
+
+
+class Client(Connection):
+    """A NATS client, connected. Made by `connect`; an async context manager that drains at its end."""
+
+
+async def connect(
+    servers: str | Sequence[str] = "nats://localhost:4222",
+    **options: Unpack[ConnectOptions],
+) -> Client:
+    """Connect to NATS.
+
+    Args:
+        servers: ``nats://user:password@host:port``, several with commas between, or a sequence. Each is
+            tried once, in random order unless ``no_randomize``; the rest of a cluster is discovered.
+        options: see `Options`; times in seconds, sizes in bytes.
+
+    Raises:
+        NoServersError: no server could be reached; its cause is the last reason.
+        AuthorizationError: a server refuses the credentials.
+        ValueError, TypeError: a URL or option that is none.
+    """
+    client = Client(servers, options_from(options))
+    await client.open()
+    return client

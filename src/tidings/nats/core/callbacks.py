@@ -1,0 +1,80 @@
+"""Calling the user's functions without letting them hurt the connection."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from tidings.nats.core.options import ErrorCallback
+
+__all__ = ["Callbacks", "as_async"]
+
+logger = logging.getLogger("tidings.nats")
+
+
+def as_async(callback: Callable[..., Any]) -> Callable[..., Awaitable[object]]:
+    """`callback` as something to await; a plain function is called in place."""
+    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
+        getattr(callback, "__call__", None)  # noqa: B004  an object with an async __call__
+    ):
+        return callback
+
+    async def call(*args: Any) -> None:
+        result = callback(*args)
+        if inspect.isawaitable(result):
+            await result
+
+    return call
+
+
+class Callbacks:
+    """Runs callbacks beside the connection and reports their errors.
+
+    Args:
+        error_cb: hears every error; without it they are logged.
+    """
+
+    def __init__(self, error_cb: ErrorCallback | None) -> None:
+        self._error_cb = error_cb
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def notify(self, callback: Callable[..., Any] | None, *args: Any) -> None:
+        """Run `callback` soon, if there is one; what it raises is reported."""
+        if callback is not None:
+            self._start(self._run(callback, args))
+
+    def report(self, error: Exception) -> None:
+        """Hand `error` to the error callback, or log it."""
+        if self._error_cb is None:
+            logger.error("%s: %s", type(error).__name__, error, exc_info=error)
+        else:
+            self._start(self._run_error_cb(self._error_cb, error))
+
+    async def finish(self, timeout: float) -> None:
+        """Wait for what still runs, at most `timeout` seconds; the rest is cancelled."""
+        current = asyncio.current_task()
+        running = [task for task in self._tasks if task is not current]
+        if running:
+            _, late = await asyncio.wait(running, timeout=timeout)
+            for task in late:
+                task.cancel()
+
+    def _start(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        try:
+            await as_async(callback)(*args)
+        except Exception as error:
+            self.report(error)
+
+    async def _run_error_cb(self, callback: ErrorCallback, error: Exception) -> None:
+        try:
+            await as_async(callback)(error)
+        except Exception:
+            logger.exception("the error callback failed on %s: %s", type(error).__name__, error)

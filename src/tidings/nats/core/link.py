@@ -1,0 +1,327 @@
+"""One established connection: bytes in through the parser, bytes out, pings, and its end.
+
+A link lives from the TCP connection to its loss and is never reused. What outlives it
+(subscriptions, gathered publishes, the server pool) belongs to the `Connection`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from tidings.nats.core.auth import credentials
+from tidings.nats.core.message import Msg
+from tidings.nats.core.options import Options
+from tidings.nats.core.servers import Server
+from tidings.nats.core.transport import open_tcp
+from tidings.nats.errors import (
+    AuthorizationError,
+    ConnectionClosedError,
+    PermissionsError,
+    ProtocolError,
+    SecureConnRequiredError,
+    ServerError,
+    StaleConnectionError,
+    TimeoutError,
+)
+from tidings.nats.version import __version__
+from tidings.nats.wire import Encoder, Err, Event, Info, Parser, Ping, Pong, Route
+
+__all__ = ["Link", "open_link", "server_error"]
+
+
+class Link(asyncio.BufferedProtocol):
+    """The protocol object of one TCP connection.
+
+    Args:
+        server: what it is connected to.
+        routes: subscription id → where messages go; shared with the `Connection`.
+        on_event: called with INFO and -ERR once the handshake is over.
+        on_lost: called once when the link ends, with the reason.
+
+    Attributes:
+        info: the server's last INFO.
+        paused: the socket is full; writing more only fills memory.
+        reason: why it ended, if it ended by an error.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        routes: dict[int, Route],
+        on_event: Callable[[Link, Event], None],
+        on_lost: Callable[[Link, Exception | None], None],
+    ) -> None:
+        self.server = server
+        self.info: dict[str, Any] = {}
+        self.paused = False
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._parser = Parser(Msg)
+        self._parser.routes = routes
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self.reason: Exception | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self._pongs: deque[asyncio.Future[None] | None] = deque()
+        self._handshake: asyncio.Queue[Event] | None = asyncio.Queue()
+        self._ping_timer: asyncio.TimerHandle | None = None
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Called by the loop: where to read into."""
+        return self._parser.get_buffer(sizehint)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Called by the loop: parse, wake the subscriptions that got messages, handle the rest."""
+        try:
+            events = self._parser.buffer_updated(nbytes)
+        except ProtocolError as error:
+            self._wake()
+            self.abort(error)
+            return
+        self._wake()
+        for event in events:
+            self._handle(event)
+
+    def eof_received(self) -> bool:
+        """Called by the loop: the server closes its side, so do we."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop, once, last."""
+        if self._closed.done():
+            return
+        self._closed.set_result(None)
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+        self.reason = self.reason or exc
+        self._release(self.reason)
+        self._on_lost(self, self.reason)
+
+    def pause_writing(self) -> None:
+        """Called by the loop: the socket is full."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """Called by the loop: there is room again."""
+        self.paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # our side
+
+    @property
+    def is_greeted(self) -> bool:
+        """Whether the handshake is over."""
+        return self._handshake is None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the link has ended."""
+        return self._closed.done()
+
+    def write(self, data: bytes) -> None:
+        """Hand `data` to the socket; dropped if the link is gone, as anything in flight would be."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more, or the link is gone."""
+        if not self.paused or self._closed.done():
+            return
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+        await asyncio.shield(self._writable)
+
+    def expect_pong(self) -> asyncio.Future[None]:
+        """Completes with the PONG to the PING that the caller sends now. PONGs come in order."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._pongs.append(waiter)
+        return waiter
+
+    def start_pings(self, interval: float, max_outstanding: int) -> None:
+        """Send a PING every `interval` seconds; `max_outstanding` unanswered end the link."""
+        self._ping_timer = self._loop.call_later(interval, self._ping, interval, max_outstanding)
+
+    def abort(self, reason: Exception | None = None) -> None:
+        """End the link now; `reason` is what `on_lost` hears."""
+        if self.reason is None:
+            self.reason = reason
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def close(self, timeout: float = 1.0) -> None:
+        """Write out what the socket has not taken yet, for at most `timeout` seconds, and end the link."""
+        if self._transport is None:
+            return
+        self._transport.close()
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._closed)
+        except builtins.TimeoutError:
+            self._transport.abort()
+            await asyncio.sleep(0)
+
+    async def greet(self, options: Options) -> None:
+        """The handshake: INFO, our CONNECT and PING, and what comes before the PONG.
+
+        A second INFO, or +OK on a verbose connection, may come in between.
+        """
+        info = await self._next_event()
+        if not isinstance(info, Info):
+            raise ProtocolError(f"the server's first line is INFO, not {info!r}")
+        self.info = info.fields
+        if self.info.get("tls_required"):
+            raise SecureConnRequiredError(f"{self.server} requires TLS, which this connection does not speak")
+        hello = Encoder()
+        hello.connect(connect_fields(self.server, options))
+        hello.ping()
+        self.write(hello.take())
+        while not isinstance(event := await self._next_event(), Pong):
+            if isinstance(event, Info):
+                self.info |= event.fields
+            elif isinstance(event, Ping):
+                self.write(b"PONG\r\n")
+            elif isinstance(event, Err):
+                raise server_error(event.text)
+        waiting, self._handshake = self._handshake, None
+        while waiting is not None and not waiting.empty():
+            self._handle(waiting.get_nowait())
+
+    async def _next_event(self) -> Event:
+        """The next event of the handshake. Raises what ended the link, if it ended."""
+        assert self._handshake is not None
+        event = asyncio.ensure_future(self._handshake.get())
+        try:
+            await asyncio.wait([event, self._closed], return_when=asyncio.FIRST_COMPLETED)
+            if event.done():
+                return event.result()
+        finally:
+            event.cancel()
+        raise self.reason or ConnectionClosedError(
+            f"{self.server} closed the connection during the handshake"
+        )
+
+    def _wake(self) -> None:
+        for route in self._parser.take_touched():
+            route.wake()
+
+    def _handle(self, event: Event) -> None:
+        if self._handshake is not None:
+            self._handshake.put_nowait(event)
+        elif isinstance(event, Ping):
+            self.write(b"PONG\r\n")
+        elif isinstance(event, Pong):
+            waiter = self._pongs.popleft() if self._pongs else None
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+        else:
+            if isinstance(event, Info):
+                self.info |= event.fields
+            self._on_event(self, event)
+
+    def _ping(self, interval: float, max_outstanding: int) -> None:
+        unanswered = sum(waiter is None for waiter in self._pongs)
+        if unanswered >= max_outstanding:
+            self.abort(StaleConnectionError(f"{self.server} did not answer {unanswered} pings"))
+            return
+        self._pongs.append(None)
+        self.write(b"PING\r\n")
+        self.start_pings(interval, max_outstanding)
+
+    def _release(self, reason: Exception | None) -> None:
+        """Let nobody wait for a link that is gone."""
+        self.resume_writing()
+        for waiter in self._pongs:
+            if waiter is not None and not waiter.done():
+                error = ConnectionClosedError(f"the connection to {self.server} was lost")
+                error.__cause__ = reason
+                waiter.set_exception(error)
+                waiter.exception()  # whoever stopped waiting need not be told
+        self._pongs.clear()
+
+
+async def open_link(
+    server: Server,
+    options: Options,
+    routes: dict[int, Route],
+    on_event: Callable[[Link, Event], None],
+    on_lost: Callable[[Link, Exception | None], None],
+) -> Link:
+    """Connect to `server` and greet it, within ``options.connect_timeout``.
+
+    Raises:
+        OSError, TimeoutError: it cannot be reached.
+        AuthorizationError, ServerError, SecureConnRequiredError, ProtocolError: it can, and that is all.
+    """
+    link: Link | None = None
+
+    def make() -> Link:
+        nonlocal link
+        link = Link(server, routes, on_event, on_lost)
+        return link
+
+    try:
+        async with asyncio.timeout(options.connect_timeout):
+            link = await open_tcp(server, make)
+            await link.greet(options)
+    except builtins.TimeoutError as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the kernel's time-out, not ours
+        raise TimeoutError(f"{server} did not answer within {options.connect_timeout} s") from None
+    finally:
+        if link is not None and not link.is_greeted:
+            link.abort()
+    link.start_pings(options.ping_interval, options.max_outstanding_pings)
+    return link
+
+
+def connect_fields(server: Server, options: Options) -> dict[str, Any]:
+    """What CONNECT tells the server (ADR-5, ADR-4)."""
+    fields: dict[str, Any] = {
+        "verbose": options.verbose,
+        "pedantic": options.pedantic,
+        "echo": not options.no_echo,
+        "lang": "python-tidings",
+        "version": __version__,
+        "protocol": 1,
+        "headers": True,
+        "no_responders": True,
+    }
+    if options.name is not None:
+        fields["name"] = options.name
+    return fields | credentials(server, options)
+
+
+# The server's texts (server/errors.go) → what they mean to us, by their beginning.
+_AUTHORIZATION = (
+    "authorization violation",
+    "user authentication",
+    "account authentication",
+    "authentication timeout",
+    "authentication expired",
+)
+
+
+def server_error(text: str) -> ServerError:
+    """The exception for the text of an -ERR."""
+    lower = text.lower()
+    if lower.startswith(_AUTHORIZATION):
+        return AuthorizationError(text)
+    if lower.startswith("permissions violation"):
+        return PermissionsError(text)
+    if lower.startswith("stale connection"):
+        return StaleConnectionError(text)
+    return ServerError(text)

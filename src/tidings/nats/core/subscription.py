@@ -1,0 +1,336 @@
+"""A subscription: its queue is the wire's `Route`, its reader a callback, an iterator, or `next_msg`."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextvars
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from tidings.nats.core.callbacks import as_async
+from tidings.nats.core.message import Msg
+from tidings.nats.core.options import MsgCallback, SubscriptionLimits
+from tidings.nats.errors import (
+    BadSubscriptionError,
+    ConnectionClosedError,
+    DrainTimeoutError,
+    Error,
+    SlowConsumerError,
+    TimeoutError,
+)
+from tidings.nats.wire import Route
+
+if TYPE_CHECKING:
+    from tidings.nats.core.subscriptions import Subscriptions
+
+__all__ = ["Subscription"]
+
+# Messages handled in a row before other tasks get a turn.
+_BATCH = 1024
+
+
+class Subscription(Route):
+    """Interest in a subject. Made by `Client.subscribe`.
+
+    With a callback one worker awaits it for each message, in order; the worker is a task that lives
+    only while there are messages. Without one, read with ``async for`` or `next_msg`.
+
+    Attributes:
+        subject: what is subscribed to; may hold wildcards.
+        queue_group: the queue group, or an empty string.
+        pending_msgs, pending_bytes: what is held and not yet taken.
+        received: messages that came, dropped ones included.
+        dropped: messages dropped because a limit was reached.
+    """
+
+    __slots__ = (
+        "_batch",
+        "_callback",
+        "_closed",
+        "_context",
+        "_draining",
+        "_home",
+        "_idle",
+        "_iterated",
+        "_reported",
+        "_waiters",
+        "_worker",
+        "queue_group",
+        "subject",
+    )
+
+    _HAS_CALLBACK = "the subscription to {!r} has a callback, which gets its messages"
+
+    def __init__(
+        self,
+        home: Subscriptions,
+        sid: int,
+        subject: str,
+        queue_group: str,
+        callback: MsgCallback | None,
+        limits: SubscriptionLimits,
+        max_msgs: int,
+    ) -> None:
+        super().__init__(
+            sid,
+            home.owner,
+            max_pending_msgs=limits.msgs,
+            max_pending_bytes=limits.bytes,
+            max_msgs=max_msgs,
+        )
+        self._home = home
+        self.subject = subject
+        self.queue_group = queue_group
+        self._callback: Callable[[Msg], Awaitable[object]] | None = as_async(callback) if callback else None
+        # A callback sees the context variables of whoever subscribed, not those of the socket's reader.
+        self._context = contextvars.copy_context() if callback else None
+        self._worker: asyncio.Task[None] | None = None
+        self._waiters: deque[asyncio.Future[None]] | None = None
+        self._idle: asyncio.Future[None] | None = None
+        self._batch = 0
+        self._iterated = False
+        self._reported = 0
+        self._closed = False
+        self._draining = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more messages come."""
+        return self._closed
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether `drain` was called: nothing new is taken, the rest is handed out."""
+        return self._draining
+
+    @property
+    def delivered(self) -> int:
+        """Messages taken from the server and not dropped."""
+        return self.received - self.dropped
+
+    @property
+    def messages(self) -> Subscription:
+        """The subscription itself, as nats-py's name for its iterator."""
+        return self
+
+    def wake(self) -> None:
+        """Called by the link when messages came: let the reader go on."""
+        if self.dropped != self._reported:
+            first = self._reported == 0
+            self._reported = self.dropped
+            if first:
+                self._home.report(SlowConsumerError(self.subject, self.sid, self.dropped))
+        if self._callback is not None:
+            if self._worker is None and self.queue:
+                self._worker = asyncio.get_running_loop().create_task(self._work(), context=self._context)
+        elif self._waiters:
+            self._wake_waiters()
+        if 0 < self.max_msgs <= self.received:
+            self._home.finished(self)
+
+    def __aiter__(self) -> Subscription:
+        if self._callback is not None:
+            raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
+        self._iterated = True
+        return self
+
+    async def __anext__(self) -> Msg:
+        # The queue grows only while others run, so now and then they must.
+        self._batch += 1
+        if self._batch >= _BATCH:
+            self._batch = 0
+            await asyncio.sleep(0)
+        while not self.queue:
+            if self._closed:
+                self._settle()
+                raise StopAsyncIteration
+            await self._arrival()
+        return self._take()
+
+    async def next_msg(self, timeout: float | None = 1.0) -> Msg:
+        """The next message.
+
+        Args:
+            timeout: seconds; None waits until the subscription ends.
+
+        Raises:
+            TimeoutError: none came in time.
+            BadSubscriptionError: it has a callback, or it is closed and read to the end.
+            ConnectionClosedError: the client is closed.
+        """
+        if self._callback is not None:
+            raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
+        if self.queue:
+            return self._take()
+        try:
+            async with asyncio.timeout(timeout):
+                while not self.queue:
+                    if self._closed:
+                        raise self._end()
+                    await self._arrival()
+        except builtins.TimeoutError as error:
+            if isinstance(error, Error):
+                raise
+            raise TimeoutError(f"no message on {self.subject!r} within {timeout} s") from None
+        return self._take()
+
+    async def unsubscribe(self, limit: int = 0) -> None:
+        """End the subscription now, or after `limit` messages in all since it was made.
+
+        Without `limit` what is held and not yet taken is dropped; `drain` hands it out first.
+
+        Raises:
+            BadSubscriptionError: it is closed already.
+            ConnectionClosedError: the client is closed.
+        """
+        self._check_open()
+        if limit > self.received:
+            self.max_msgs = limit
+            self._home.send_unsubscribe(self, limit)
+            return
+        self._home.send_unsubscribe(self)
+        self._home.forget(self)
+        if limit <= 0:
+            self.clear()
+        self.close()
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """End the subscription without losing what was delivered.
+
+        The server stops sending, all that is under way arrives, and every message is handled by the
+        callback or taken by the iterator; then the subscription closes. Called from its own callback
+        it returns once nothing more can arrive.
+
+        Args:
+            timeout: seconds; None takes ``drain_timeout`` of the options.
+
+        Raises:
+            DrainTimeoutError: messages were left; the text says how many.
+            BadSubscriptionError, ConnectionClosedError: it is closed already.
+        """
+        self._check_open()
+        self.start_draining()
+        limit = self._home.drain_timeout if timeout is None else timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self._home.end_inflow(self)
+                self.close()
+                await self.emptied()
+        except builtins.TimeoutError:
+            self._home.forget(self)
+            self.close()
+            left = self.pending_msgs
+            raise DrainTimeoutError(
+                f"draining {self.subject!r} took over {limit} s; {left} messages are left"
+            ) from None
+
+    async def emptied(self) -> None:
+        """Wait until everything held was handed out and the worker is done.
+
+        What nobody reads is not waited for: messages of a subscription that is read by `next_msg`
+        stay there to be taken. The worker itself does not wait for itself.
+        """
+        if self._worker is asyncio.current_task() or not (self._callback or self._iterated):
+            return
+        while self.queue or self._worker is not None:
+            if self._idle is None:
+                self._idle = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._idle)
+
+    def start_draining(self) -> None:
+        """From now on it is not made known to a new server."""
+        self._draining = True
+
+    def close(self) -> None:
+        """No more messages come; whoever waits is told. What is held can still be taken."""
+        self._closed = True
+        if self._waiters:
+            self._wake_waiters()
+        self._settle()
+
+    def stop(self) -> asyncio.Task[None] | None:
+        """Cancel the worker, unless it is the caller; returns it when there is one to wait for."""
+        worker = self._worker
+        if worker is None or worker is asyncio.current_task():
+            return None
+        worker.cancel()
+        return worker
+
+    @property
+    def worker(self) -> asyncio.Task[None] | None:
+        """The task that runs the callback now, if any."""
+        return self._worker
+
+    async def _work(self) -> None:
+        """Await the callback for each message until none is left."""
+        callback = self._callback
+        assert callback is not None
+        queue, pop = self.queue, self.pop
+        try:
+            while queue:
+                for _ in range(_BATCH):
+                    if not queue:
+                        break
+                    message = pop()
+                    try:
+                        await callback(message)
+                    except Exception as error:
+                        self._home.report(error)
+                    except asyncio.CancelledError as error:
+                        self._reraise_if_cancelled(error)
+                else:
+                    await asyncio.sleep(0)
+        finally:
+            self._worker = None
+            self._settle()
+
+    def _reraise_if_cancelled(self, error: asyncio.CancelledError) -> None:
+        """A callback may await something that was cancelled; the worker goes on unless it is cancelled itself."""
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise error
+        failure = Error(f"the callback of {self.subject!r} awaited something that was cancelled")
+        failure.__cause__ = error
+        self._home.report(failure)
+
+    def _take(self) -> Msg:
+        message: Msg = self.pop()
+        if self._idle is not None:
+            self._settle()
+        return message
+
+    async def _arrival(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._waiters is None:
+            self._waiters = deque()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if self._waiters and waiter in self._waiters:  # timed out or cancelled
+                self._waiters.remove(waiter)
+
+    def _wake_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _settle(self) -> None:
+        """Tell a drain that everything was handed out."""
+        if self._idle is not None and not self.queue and self._worker is None:
+            if not self._idle.done():
+                self._idle.set_result(None)
+            self._idle = None
+
+    def _check_open(self) -> None:
+        if self._closed or self._draining:
+            raise self._end()
+
+    def _end(self) -> Exception:
+        if self._home.is_closed:
+            return ConnectionClosedError("the client is closed")
+        state = "draining" if self._draining and not self._closed else "closed"
+        return BadSubscriptionError(f"the subscription to {self.subject!r} is {state}")
