@@ -9,10 +9,15 @@ import textwrap
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Annotated
 
 import pytest
 
 from tidings.app import App
+from tidings.messaging.broker import Broker, BrokerOptions
+from tidings.messaging.context import ContextRepo
+from tidings.messaging.errors import ContextError, SetupError
+from tidings.messaging.params import Context, Depends, Header, Logger, Path
 
 LIMIT = 20.0  # seconds, for a child process to do what it should
 
@@ -215,6 +220,79 @@ async def test_start_and_stop_are_logged(caplog: pytest.LogCaptureFixture) -> No
     async with App(logger=None):
         pass
     assert not caplog.records
+
+
+async def test_hooks_and_lifespan_get_what_needs_no_message() -> None:
+    got: dict[str, object] = {}
+
+    def number() -> int:
+        return 7
+
+    @asynccontextmanager
+    async def lifespan(context: ContextRepo) -> AsyncIterator[None]:
+        context.set_global("model", "a model")
+        yield
+
+    broker = FakeBroker([])
+    app = App(broker, lifespan=lifespan, context=ContextRepo({"settings": {"user": "me"}}))
+
+    @app.on_startup
+    def everything(
+        app: App,
+        broker: FakeBroker,
+        logger: Logger,
+        model: Annotated[str, Context()],
+        user: str = Context("settings.user"),
+        *,
+        number: int = Depends(number),
+    ) -> None:
+        got.update(app=app, broker=broker, logger=logger, model=model, user=user, number=number)
+
+    async with app:
+        pass
+    logger = got.pop("logger")
+    assert isinstance(logger, logging.Logger)
+    assert got == {"app": app, "broker": broker, "model": "a model", "user": "me", "number": 7}
+
+
+def needs_a_value(message_body: str) -> None: ...
+def needs_a_header(tenant: Annotated[str, Header()]) -> None: ...
+def needs_an_id(id: Annotated[str, Context("message.correlation_id")]) -> None: ...
+def needs_a_part(part: Annotated[str, Path()]) -> None: ...
+def needs_a_setting(setting: Annotated[str, Context()]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("hook", "error", "said"),
+    [
+        (needs_a_value, SetupError, "needs_a_value is called without a message.*'message_body'"),
+        (needs_a_header, ContextError, "hooks are called without one"),
+        (needs_an_id, ContextError, "hooks are called without one"),
+        (needs_a_part, SetupError, "no named parts"),
+        (needs_a_setting, ContextError, "there is no 'setting' in the context"),
+    ],
+)
+async def test_a_hook_that_asks_for_what_is_not_there(hook, error, said) -> None:
+    with pytest.raises(error, match=said):
+        await App(on_startup=[hook]).start()
+
+
+async def test_handlers_find_the_context_of_the_app_behind_their_brokers_own() -> None:
+    class NoAdapter:
+        """Nothing is connected in this test."""
+
+    broker = Broker(NoAdapter(), BrokerOptions(context=ContextRepo({"both": "broker's"})))
+    app = App(broker, context=ContextRepo({"both": "app's", "one": {"level": 1}}))
+    assert broker.context.resolve("both") == "broker's"
+    assert broker.context.resolve("one.level") == 1
+    assert broker.context.get("none", "default") == "default"
+    broker.context.set_global("one", "broker's")
+    assert broker.context.get("one") == "broker's"
+    assert app.context.get("one") == {"level": 1}
+    broker.context.reset_global("one")
+    assert broker.context.get("one") == {"level": 1}
+    with pytest.raises(ContextError, match="'none'"):
+        broker.context.resolve("none")
 
 
 # What the children of the signal tests begin with.

@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import threading
+from collections import ChainMap
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -25,7 +26,16 @@ from contextlib import (
 from enum import Enum
 from inspect import isawaitable
 from types import FrameType, TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, cast
+
+from tidings.messaging.broker import Broker
+from tidings.messaging.context import ContextRepo
+from tidings.messaging.errors import ContextError, SetupError
+from tidings.messaging.injection import Surroundings, payload_of, with_injection
+from tidings.messaging.logs import DEFAULT, logger_for
+from tidings.messaging.message import Message
+from tidings.messaging.params import MISSING
+from tidings.messaging.signature import describe, read_signature
 
 __all__ = ["App"]
 
@@ -65,6 +75,11 @@ class App:
         on_startup, after_startup, on_shutdown, after_shutdown: hooks, sync or async, called in
             this order; the methods of the same names add more as decorators.
         logger: where the App reports its start and stop; None for silence.
+        context: values that hooks and the handlers of every broker find with `Context("name")`;
+            a broker's own value of a name goes before.
+
+    Hooks and the lifespan may ask for what needs no message, by the markers handlers use:
+    `Depends`, `Context`, `Logger`, and by their type `ContextRepo`, the App and the brokers.
     """
 
     def __init__(
@@ -75,10 +90,12 @@ class App:
         after_startup: Iterable[Callable[..., Any]] = (),
         on_shutdown: Iterable[Callable[..., Any]] = (),
         after_shutdown: Iterable[Callable[..., Any]] = (),
-        logger: logging.Logger | None = logging.getLogger("tidings"),  # noqa: B008 one per process
+        logger: logging.Logger | None = DEFAULT,
+        context: ContextRepo | None = None,
     ) -> None:
-        self.brokers = list(brokers)
-        self.logger = logger
+        self.brokers: list[StartsAndStops] = []
+        self.logger = logger_for(logger)
+        self.context = ContextRepo() if context is None else context
         self._lifespan = lifespan
         self._on_startup = list(on_startup)
         self._after_startup = list(after_startup)
@@ -87,11 +104,15 @@ class App:
         self._phase = Phase.STOPPED
         self._exits = AsyncExitStack()
         self._ask_exit: Callable[[], object] | None = None
+        for broker in brokers:
+            self.add_broker(broker)
 
     def add_broker(self, broker: StartsAndStops) -> None:
         """Add a broker, to be started with the others. RuntimeError once the App has started."""
         if self._phase is not Phase.STOPPED:
             raise RuntimeError(f"the app is {self._phase.value}: add brokers before it starts")
+        if isinstance(broker, Broker):
+            broker.context = _LayeredContext(broker.context, self.context)
         self.brokers.append(broker)
 
     def on_startup(self, hook: Hook) -> Hook:
@@ -128,7 +149,7 @@ class App:
 
         def on_signal(name: str) -> None:
             nonlocal interrupted
-            self._log(f"{name} received, stopping; a second one ends the process at once")
+            self.logger.info(f"{name} received, stopping; a second one ends the process at once")
             exit_asked.set()
             if self._phase is Phase.STARTING:
                 interrupted = task.cancel()
@@ -170,7 +191,7 @@ class App:
         if self._phase is not Phase.STOPPED:
             raise RuntimeError(f"the app is already {self._phase.value}")
         self._phase = Phase.STARTING
-        self._log("app starting…")
+        self.logger.info("app starting…")
         failure: BaseException | None = None
         try:
             async with AsyncExitStack() as exits:
@@ -185,7 +206,7 @@ class App:
                 self._phase = Phase.STOPPED
         if failure is not None:  # the lifespan suppressed it, and the App is not up all the same
             raise failure
-        self._log("app started, press CTRL+C to exit")
+        self.logger.info("app started, press CTRL+C to exit")
 
     async def stop(self) -> None:
         """Call the shutdown hooks, stop the brokers and leave the lifespan.
@@ -196,12 +217,12 @@ class App:
         if self._phase is not Phase.RUNNING:
             return
         self._phase = Phase.STOPPING
-        self._log("app stopping…")
+        self.logger.info("app stopping…")
         try:
             await self._exits.aclose()
         finally:
             self._phase = Phase.STOPPED
-        self._log("app stopped")
+        self.logger.info("app stopped")
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -218,7 +239,7 @@ class App:
     async def _open(self, exits: AsyncExitStack) -> None:
         """The upper line of the life, with each step's exit registered as it is taken."""
         if self._lifespan is not None:
-            await exits.enter_async_context(self._lifespan())
+            await exits.enter_async_context(await self._call(self._lifespan))
         exits.push_async_callback(self._call_every, self._after_shutdown)
         brokers = await exits.enter_async_context(AsyncExitStack())
         exits.push_async_callback(self._call_every, self._on_shutdown)
@@ -237,14 +258,66 @@ class App:
             for hook in reversed(hooks):
                 calls.push_async_callback(self._call, hook)
 
-    async def _call(self, hook: Callable[..., Any]) -> None:
-        result = hook()
-        if isawaitable(result):
-            await result
+    async def _call(self, function: Callable[..., Any]) -> Any:
+        """Call a hook with its parameters filled, and await what it returns if need be."""
 
-    def _log(self, text: str) -> None:
-        if self.logger is not None:
-            self.logger.info(text)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            return await result if isawaitable(result) else result
+
+        signature = read_signature(function)
+        surroundings = self._surroundings(function)
+        if names := payload_of(signature, surroundings).names:
+            raise SetupError(
+                f"{surroundings.channel} is called without a message and cannot be given "
+                f"{', '.join(map(repr, names))}: use Depends or Context"
+            )
+        return await with_injection(call, signature, surroundings)(cast(Message[Any], _NoMessage()))
+
+    def _surroundings(self, function: Callable[..., Any]) -> Surroundings:
+        given = {"app": self, "logger": self.logger, "context": self.context}
+        names = ("broker", *(f"broker_{number}" for number in range(2, len(self.brokers) + 1)))
+        brokers = [broker for broker in self.brokers if isinstance(broker, Broker)]
+        return Surroundings(
+            channel=f"the hook {describe(function)}",
+            message_type=cast(type[Message[Any]], Message),
+            path_names=(),
+            given=given | dict(zip(names, self.brokers, strict=False)),
+            resolve=self.context.resolve,
+            overrides=ChainMap(*(broker.overrides for broker in brokers)),
+            validate=False,
+            decoder=None,
+        )
+
+
+class _NoMessage:
+    """Stands where handlers have their message."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ContextError(f"there is no message to take {name!r} of: hooks are called without one")
+
+
+class _LayeredContext(ContextRepo):
+    """A broker's context, with the App's behind it."""
+
+    def __init__(self, own: ContextRepo, behind: ContextRepo) -> None:
+        super().__init__()
+        self._own, self._behind = own, behind
+
+    def set_global(self, key: str, value: Any) -> None:
+        self._own.set_global(key, value)
+
+    def reset_global(self, key: str) -> None:
+        self._own.reset_global(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        found = self._own.get(key, MISSING)
+        return self._behind.get(key, default) if found is MISSING else found
+
+    def resolve(self, name: str) -> Any:
+        key = name.partition(".")[0]
+        layer = self._behind if self._own.get(key, MISSING) is MISSING else self._own
+        return layer.resolve(name)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import re
 import sys
 import traceback
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ import typer
 
 from tidings.app import App
 from tidings.messaging.errors import BrokerConnectionError
+from tidings.nats.version import __version__
 
 from .embedded import SERVERS_VARIABLE, STORE_DIR, embedded_server
 from .exits import CommandError, Exit
@@ -46,10 +46,10 @@ def run_command_line(args: list[str] | None) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from tidings.nats.wire import IMPLEMENTATION
+        from tidings.nats.wire import IMPLEMENTATION  # loads the compiled module
 
         python = f"{platform.python_implementation()} {platform.python_version()}"
-        print(f"tidings {version('tidings')} (wire core: {IMPLEMENTATION}, {python})")
+        print(f"tidings {__version__} (wire core: {IMPLEMENTATION}, {python})")
         raise typer.Exit
 
 

@@ -9,6 +9,8 @@
 import logging
 from enum import StrEnum
 
+from tidings.messaging.logs import HandlingFilter
+
 __all__ = ["LogLevel", "ServiceFormatter", "configure_logging"]
 
 _CHANNEL_WIDTH = 20
@@ -52,6 +54,7 @@ def configure_logging(level: LogLevel) -> None:
     """
     handler = logging.StreamHandler()
     handler.setFormatter(ServiceFormatter())
+    handler.addFilter(HandlingFilter())
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
