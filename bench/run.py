@@ -155,10 +155,12 @@ def render(
     if missing:
         parts.append(f"Left out, since not to be had here: {', '.join(sorted(missing))}.")
     for loop in LOOPS:
-        parts += [f"## Targets, {loop}", report.target_table(rows, TARGETS, results, loop)]
-    for loop in LOOPS:
-        figures = report.figure_table(rows, names, results, loop)
-        parts += [f"## Medians (lowest to highest), {loop}", figures]
+        shown = [row for row in rows if loop in row.loops]
+        if shown:
+            targets = report.target_table(shown, TARGETS, results, loop)
+            figures = report.figure_table(shown, names, results, loop)
+            parts += [f"## {loop}: targets", targets]
+            parts += [f"## {loop}: medians (lowest to highest)", figures]
     if NOTES.exists():
         parts.append(NOTES.read_text().strip())
     return "\n\n".join(parts) + "\n"

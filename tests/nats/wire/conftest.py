@@ -123,12 +123,13 @@ def pump() -> Callable[[parser.Parser, Iterable[bytes]], list[Event]]:
     def write(target: parser.Parser, pieces: Iterable[bytes]) -> list[Event]:
         events: list[Event] = []
         for piece in pieces:
-            while piece:
+            left = memoryview(piece)
+            while left:
                 window = target.get_buffer()
-                size = min(len(window), len(piece))
+                size = min(len(window), len(left))
                 assert size, "a buffer without room"
-                window[:size] = piece[:size]
-                piece = piece[size:]
+                window[:size] = left[:size]
+                left = left[size:]
                 events += target.buffer_updated(size)
         return events
 

@@ -68,7 +68,9 @@ class Link(asyncio.BufferedProtocol):
         self.reason: Exception | None = None
         self._writable: asyncio.Future[None] | None = None
         self._pongs: deque[asyncio.Future[None] | None] = deque()
-        self._handshake: asyncio.Queue[Event] | None = asyncio.Queue()
+        # Events of the handshake, and who waits for one; None once it is over.
+        self._handshake: deque[Event] | None = deque()
+        self._news: asyncio.Future[None] | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
 
     # asyncio's side
@@ -106,6 +108,7 @@ class Link(asyncio.BufferedProtocol):
         if self._ping_timer is not None:
             self._ping_timer.cancel()
         self.reason = self.reason or exc
+        self._tell_news()
         self._release(self.reason)
         self._on_lost(self, self.reason)
 
@@ -197,22 +200,20 @@ class Link(asyncio.BufferedProtocol):
             elif isinstance(event, Err):
                 raise server_error(event.text)
         waiting, self._handshake = self._handshake, None
-        while waiting is not None and not waiting.empty():
-            self._handle(waiting.get_nowait())
+        for event in waiting or ():
+            self._handle(event)
 
     async def _next_event(self) -> Event:
         """The next event of the handshake. Raises what ended the link, if it ended."""
         assert self._handshake is not None
-        event = asyncio.ensure_future(self._handshake.get())
-        try:
-            await asyncio.wait([event, self._closed], return_when=asyncio.FIRST_COMPLETED)
-            if event.done():
-                return event.result()
-        finally:
-            event.cancel()
-        raise self.reason or ConnectionClosedError(
-            f"{self.server} closed the connection during the handshake"
-        )
+        while not self._handshake:
+            if self.is_lost:
+                raise self.reason or ConnectionClosedError(
+                    f"{self.server} closed the connection during the handshake"
+                )
+            self._news = self._loop.create_future()
+            await self._news
+        return self._handshake.popleft()
 
     def _wake(self) -> None:
         for route in self._parser.take_touched():
@@ -220,7 +221,8 @@ class Link(asyncio.BufferedProtocol):
 
     def _handle(self, event: Event) -> None:
         if self._handshake is not None:
-            self._handshake.put_nowait(event)
+            self._handshake.append(event)
+            self._tell_news()
         elif isinstance(event, Ping):
             self.write(b"PONG\r\n")
         elif isinstance(event, Pong):
@@ -231,6 +233,10 @@ class Link(asyncio.BufferedProtocol):
             if isinstance(event, Info):
                 self.info |= event.fields
             self._on_event(self, event)
+
+    def _tell_news(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     def _ping(self, interval: float, max_outstanding: int) -> None:
         unanswered = sum(waiter is None for waiter in self._pongs)

@@ -93,9 +93,9 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
             return await open_link(server)
         except (OSError, Error) as error:
             reasons.append(error)
-    for error in reversed(reasons):
-        if isinstance(error, AuthorizationError):
-            raise error
+    for reason in reversed(reasons):
+        if isinstance(reason, AuthorizationError):
+            raise reason
     raise _no_servers(pool, reasons[-1]) from reasons[-1]
 
 

@@ -287,7 +287,7 @@ class Subscription(Route):
             self._settle()
 
     def _reraise_if_cancelled(self, error: asyncio.CancelledError) -> None:
-        """A callback may await something that was cancelled; the worker goes on unless it is cancelled itself."""
+        """A callback may await something that was cancelled; the worker goes on unless it is cancelled too."""
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise error

@@ -24,10 +24,14 @@ from tidings.nats.wire import parser as _parser
 from tidings.nats.wire import subjects as _subjects
 
 cdef extern from "Python.h":
+    ctypedef object (*newfunc)(type, tuple, void*)
+    ctypedef struct PyTypeObject:
+        newfunc tp_new
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object text)
 
 cdef object Headers = _headers.Headers
+cdef tuple NO_ARGUMENTS = ()
 cdef Py_ssize_t READ_SIZE = _parser.READ_SIZE
 
 
@@ -97,12 +101,24 @@ cdef bint is_header_name(const unsigned char* p, Py_ssize_t n) noexcept:
     return n > 0
 
 
+cdef list flat_pairs(headers):
+    """`headers.header_pairs`, with the usual case first: a dict of str."""
+    cdef list pairs = []
+    if type(headers) is not dict:
+        return _headers.header_pairs(headers)
+    for name, value in (<dict>headers).items():
+        if not PyUnicode_Check(value):
+            return _headers.header_pairs(headers)
+        pairs.append((name, value))
+    return pairs
+
+
 def encode_headers(headers):
     """The header block for `headers`. See `headers.encode_headers`."""
     cdef const char* name_p = NULL
     cdef const char* value_p = NULL
     cdef Py_ssize_t name_n = 0, value_n = 0, size = 12 + 2
-    cdef list pairs = _headers.header_pairs(headers)
+    cdef list pairs = flat_pairs(headers)
     cdef list kept = []
     cdef char* out
     for name, value in pairs:
@@ -302,6 +318,9 @@ cdef class Route:
         self.pending_bytes += size
         return 0
 
+    def wake(self):
+        """Called by the reader after a batch that put messages here; a subscription overrides it."""
+
     def pop(self):
         """Take the oldest message. Raises IndexError when there is none."""
         message = self._popleft()
@@ -346,7 +365,7 @@ cdef inline memoryview window(bytes memory, Py_ssize_t start, Py_ssize_t end):
 
 
 cdef inline bint is_space(char c) noexcept:
-    return c == 32 or 9 <= c <= 13
+    return c == 32 or c == 9
 
 
 cdef inline Py_ssize_t number(const char* p, Py_ssize_t n) noexcept:
@@ -387,7 +406,6 @@ cdef class Parser:
     cdef bint _is_long
     cdef bytes _long_payload
     cdef Message _long_message
-    cdef Route _long_route
     cdef Py_ssize_t _long_size
     cdef Py_ssize_t _long_filled
     # What the last MSG or HMSG line said.
@@ -588,11 +606,15 @@ cdef class Parser:
         return True
 
     cdef Message _new_message(self, Route route, const char* body):
-        cdef Message message = Message.__new__(self._message_type)
-        message.subject = route._subject(self._subject, self._subject_size)
+        """A message without its payload; without a route, its owner is not known yet."""
+        cdef Message message = <Message>(<PyTypeObject*>self._message_type).tp_new(self._message_type, NO_ARGUMENTS, NULL)
+        if route is None:
+            message.subject = text_of(self._subject, self._subject_size)
+        else:
+            message.subject = route._subject(self._subject, self._subject_size)
+            message.owner = route.owner
         message.reply = text_of(self._reply, self._reply_size) if self._reply_size else ""
         message.sid = self._sid
-        message.owner = route.owner
         if self._header_size >= 0:
             message._block = PyBytes_FromStringAndSize(body, self._header_size)
         return message
@@ -606,16 +628,11 @@ cdef class Parser:
 
     cdef int _begin_long(self, const char* body, Py_ssize_t held, Py_ssize_t header_size) except -1:
         """Give the payload memory of its own, with what came of it; `held` bytes stand at `body`."""
-        found = self.routes.get(self._sid)
         self._long_size = self._size - header_size
         self._long_filled = min(held - header_size, self._long_size)
         self._long_payload = PyBytes_FromStringAndSize(NULL, self._long_size)
         memcpy(PyBytes_AS_STRING(self._long_payload), body + header_size, self._long_filled)
-        if found is None:
-            self._long_route = None
-        else:
-            self._long_route = <Route?>found
-            self._long_message = self._new_message(self._long_route, body)
+        self._long_message = self._new_message(None, body)
         self._is_long = True
         self._whole = 0
         # What stands behind the payload can only be the first byte of its CRLF.
@@ -630,15 +647,16 @@ cdef class Parser:
         if tail[0] != 13 or tail[1] != 10:
             raise ProtocolError(f"the payload of {self._long_size} bytes is not followed by CRLF")
         self._start += 2
-        if self._long_route is None:
+        found = self.routes.get(self._sid)  # only now: the subscription may have ended meanwhile
+        if found is None:
             self.unrouted += 1
         else:
+            self._long_message.owner = (<Route?>found).owner
             self._long_message.data = self._long_payload
-            self._deliver(self._long_route, self._long_message, self._long_size)
+            self._deliver(<Route>found, self._long_message, self._long_size)
         self._is_long = False
         self._long_payload = None
         self._long_message = None
-        self._long_route = None
         return True
 
 

@@ -93,9 +93,10 @@ class Encoder:
             )
         if len(line) - 2 > self._max_control_line:
             raise BadSubjectError(
-                f"subject and reply make a line of {len(line) - 2} bytes, the server accepts {self._max_control_line}"
+                f"subject and reply make a line of {len(line) - 2} bytes, "
+                f"the server accepts {self._max_control_line}"
             )
-        chunk = b"%b%b%b\r\n" % (line, block, data)
+        chunk = b"".join((line, block, data, b"\r\n"))
         if 0 < self.max_pending < self._size + len(chunk):
             raise OutboundBufferLimitError(
                 f"{self._size} bytes wait for the connection to come back, the limit is {self.max_pending}"
@@ -165,7 +166,7 @@ class Encoder:
         return self._gather(chunk)
 
 
-def as_bytes(payload: bytes | bytearray | memoryview | str) -> bytes | bytearray | memoryview:
+def as_bytes(payload: bytes | bytearray | memoryview | str) -> bytes | bytearray:
     """The payload as something with a length in bytes; ``str`` as UTF-8."""
     if isinstance(payload, bytes | bytearray):
         return payload
@@ -189,7 +190,8 @@ def sub_line(sid: int, subject: str, queue: str, max_control_line: int) -> bytes
         line = f"SUB {subject} {sid}\r\n".encode("utf-8", "surrogateescape")
     if len(line) - 2 > max_control_line:
         raise BadSubjectError(
-            f"subject and queue group make a line of {len(line) - 2} bytes, the server accepts {max_control_line}"
+            f"subject and queue group make a line of {len(line) - 2} bytes, "
+            f"the server accepts {max_control_line}"
         )
     return line
 

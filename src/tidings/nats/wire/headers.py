@@ -107,7 +107,9 @@ def header_pairs(headers: HeaderInput | Iterable[tuple[str, str]]) -> list[tuple
         elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
             pairs.extend((name, each) for each in value)
         else:
-            raise BadHeaderError(f"header {name!r}: a value is a str or a sequence of str, not {value!r:.60}")
+            raise BadHeaderError(
+                f"header {name!r}: a value is a str or a sequence of str, not {value!r:.60}"
+            )
     return pairs
 
 
@@ -120,7 +122,9 @@ def encode_headers(headers: HeaderInput) -> bytes:
     lines = [_VERSION]
     for name, value in header_pairs(headers):
         if not isinstance(name, str) or _NAME.fullmatch(name) is None:
-            raise BadHeaderError(f"header name {name!r} must be printable ASCII without space or colon (ADR-4)")
+            raise BadHeaderError(
+                f"header name {name!r} must be printable ASCII without space or colon (ADR-4)"
+            )
         if not isinstance(value, str) or _BREAKS.search(value) is not None:
             raise BadHeaderError(f"header {name!r}: a value is a str without CR or LF")
         lines.append(f"{name}: {value}".encode("utf-8", "surrogateescape"))
@@ -135,7 +139,9 @@ def parse_headers(block: bytes) -> tuple[int, str, list[tuple[str, str]]]:
             line at the end.
     """
     if not block.startswith(_VERSION) or not block.endswith(b"\r\n\r\n"):
-        raise ProtocolError(f"a header block begins with NATS/1.0 and ends with an empty line, not {block[:40]!r}")
+        raise ProtocolError(
+            f"a header block begins with NATS/1.0 and ends with an empty line, not {block[:40]!r}"
+        )
     first, *lines = block[:-4].split(b"\r\n")
     pairs: list[tuple[str, str]] = []
     for line in lines:

@@ -156,6 +156,9 @@ class Route:
         self.queue.append(message)
         self.pending_bytes += size
 
+    def wake(self) -> None:
+        """Called by the reader after a batch that put messages here; a subscription overrides it."""
+
     def pop(self) -> Any:
         """Take the oldest message. Raises IndexError when there is none."""
         message = self.queue.popleft()

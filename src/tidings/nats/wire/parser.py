@@ -57,22 +57,26 @@ class Parser:
         self._max_control_line = max_control_line
         self._max_payload = max_payload
         self._max_headers = max_headers
-        self._buffer = bytearray(READ_SIZE)
+        self._use(bytearray(READ_SIZE))
         self._start = 0  # the first byte not yet parsed
         self._end = 0  # one past the last byte received
         self._scanned = 0  # no line end stands before this one
-        self._body: tuple[bytes, bytes, int, int, int] | None = None  # the message whose payload is awaited
+        self._body: tuple[bytes, bytes, int, int, int] | None = (
+            None  # the message whose payload is awaited
+        )
         self._touched: list[Route] = []
         self._error: str | None = None
 
     def get_buffer(self, sizehint: int = -1) -> memoryview:
         """Where the next bytes go; never empty."""
-        missing = self._needed() - (self._end - self._start)
-        if self._start and (self._start == self._end or len(self._buffer) - self._end < missing):
+        missing = max(self._needed() - (self._end - self._start), 1)
+        room = len(self._buffer) - self._end
+        # A read into the last few bytes would cost as much as one into many.
+        if self._start and (self._start == self._end or room < max(missing, READ_SIZE // 4)):
             self._move_to_front()
-        if len(self._buffer) - self._end < max(missing, 1):
-            self._grow(self._end + max(missing, 1))
-        return memoryview(self._buffer)[self._end :]
+        if len(self._buffer) - self._end < missing:
+            self._grow(self._end + missing)
+        return self._view[self._end :]
 
     def buffer_updated(self, size: int) -> list[Event]:
         """Parse after `size` bytes were written into the last buffer; returns the control events.
@@ -83,18 +87,24 @@ class Parser:
             ProtocolError: this is not the protocol, or a limit was exceeded. What came before stays
                 delivered, and every later call raises again.
         """
-        self._end += size
-        events: list[Event] = []
-        while self._step(events):
-            pass
         if self._error is not None:
             raise ProtocolError(self._error)
+        if not 0 <= size <= len(self._buffer) - self._end:
+            raise ValueError("more bytes than the buffer holds")
+        self._end += size
+        events: list[Event] = []
+        try:
+            while self._payload() if self._body is not None else self._line(events):
+                pass
+        except ProtocolError as error:
+            self._error = str(error)
+            raise
         return events
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Event]:
         """Parse bytes that are already at hand. Raises like `buffer_updated`."""
         events: list[Event] = []
-        view = memoryview(data)
+        view = memoryview(data).cast("B")
         while len(view):
             target = self.get_buffer()
             size = min(len(target), len(view))
@@ -116,31 +126,26 @@ class Parser:
         """How many bytes the item at `_start` takes in all, as far as is known."""
         return self._body[4] + 2 if self._body is not None else 1
 
+    def _use(self, buffer: bytearray) -> None:
+        self._buffer = buffer
+        self._view = memoryview(buffer)  # takes bytes out in one copy, where a slice would make two
+
     def _move_to_front(self) -> None:
         size = self._end - self._start
         self._buffer[:size] = self._buffer[self._start : self._end]
         self._scanned -= self._start
         self._start, self._end = 0, size
         if len(self._buffer) > READ_SIZE >= max(size, self._needed()):
-            self._buffer = self._buffer[:READ_SIZE]  # a large message passed; give its memory back
+            self._use(self._buffer[:READ_SIZE])  # a large message passed; give its memory back
 
     def _grow(self, size: int) -> None:
         # A new buffer, never a resize: somebody may still hold a view of the old one.
         larger = bytearray(max(size, min(2 * len(self._buffer), size + READ_SIZE)))
         larger[: self._end] = self._buffer[: self._end]
-        self._buffer = larger
-
-    def _step(self, events: list[Event]) -> bool:
-        """Parse one item; False when more bytes are needed or the stream is broken."""
-        if self._error is not None:
-            return False
-        try:
-            return self._payload() if self._body is not None else self._line(events)
-        except ProtocolError as error:
-            self._error = str(error)
-            return False
+        self._use(larger)
 
     def _line(self, events: list[Event]) -> bool:
+        """Parse one line; False when more bytes are needed."""
         at = self._buffer.find(b"\n", max(self._scanned, self._start), self._end)
         if (at if at >= 0 else self._end) - self._start > self._max_control_line:
             raise ProtocolError(f"a protocol line exceeds {self._max_control_line} bytes")
@@ -149,9 +154,10 @@ class Parser:
             return False
         if at == self._start or self._buffer[at - 1] != 13:
             raise ProtocolError("a protocol line ends with CRLF, this one with LF alone")
-        line = bytes(self._buffer[self._start : at - 1])
+        line = self._view[self._start : at - 1].tobytes()
         self._start = self._scanned = at + 1
-        words = line.split()
+        # Not bytes.split(): that splits at VT and FF too, which the server lets a subject hold.
+        words = [word for word in line.replace(b"\t", b" ").split(b" ") if word]
         verb = words[0].upper() if words and line[0] > 32 else b""
         if verb == b"MSG":
             self._announce(words[1:], line, with_headers=False)
@@ -170,13 +176,16 @@ class Parser:
         size = _number(args[-1], line)
         header_size = _number(args[-2], line) if with_headers else 0
         if size > self._max_payload:
-            raise ProtocolError(f"a message of {size} bytes exceeds the limit of {self._max_payload}")
+            raise ProtocolError(
+                f"a message of {size} bytes exceeds the limit of {self._max_payload}"
+            )
         if header_size > min(size, self._max_headers):
             raise ProtocolError(f"a header block of {header_size} bytes: {line[:80]!r}")
         reply = args[2] if len(args) == 3 + sizes else b""
         self._body = (args[0], reply, sid, header_size if with_headers else -1, size)
 
     def _payload(self) -> bool:
+        """Take the payload that the last line announced; False when more bytes are needed."""
         assert self._body is not None
         subject, reply, sid, header_size, size = self._body
         end = self._start + size
@@ -192,8 +201,8 @@ class Parser:
             message = self._message_type(
                 subject.decode("utf-8", "surrogateescape"),
                 reply.decode("utf-8", "surrogateescape"),
-                bytes(self._buffer[body:end]),
-                header_block=bytes(self._buffer[self._start : body]) if header_size >= 0 else None,
+                self._view[body:end].tobytes(),
+                header_block=self._view[self._start : body].tobytes() if header_size >= 0 else None,
                 sid=sid,
                 owner=route.owner,
             )
