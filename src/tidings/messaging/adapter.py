@@ -12,13 +12,15 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 from .endpoints import Destination, Source
 from .message import Message
 
-__all__ = ["Adapter", "Handle", "Stop"]
+__all__ = ["Adapter", "Handle", "Send", "Stop"]
 
 SourceT = TypeVar("SourceT", bound=Source, contravariant=True)
 DestinationT = TypeVar("DestinationT", bound=Destination, contravariant=True)
 
 Handle: TypeAlias = Callable[[Any], Awaitable[object]]
 """Awaited with each native message of a source; raises nothing but CancelledError."""
+Send: TypeAlias = Callable[[bytes, Mapping[str, str]], Awaitable[object]]
+"""Publishes a body with its headers. PublishError, BrokerConnectionError."""
 Stop: TypeAlias = Callable[[float], Awaitable[int]]
 """Ends one source as `Adapter.close` ends all: in so many seconds, leaving so many messages."""
 
@@ -90,10 +92,8 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
         """What makes the messages of the source out of native ones."""
 
     @abstractmethod
-    async def send(
-        self, destination: DestinationT, body: bytes, headers: Mapping[str, str]
-    ) -> None:
-        """Publish; those of the destination's own headers that are not in `headers` go along."""
+    def sender(self, destination: DestinationT) -> Send:
+        """What publishes to the destination; headers of its own that are not given go along."""
 
     @abstractmethod
     async def request(

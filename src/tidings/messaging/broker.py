@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
-from .adapter import Adapter
+from .adapter import Adapter, Send
 from .codec import encode
 from .context import ContextRepo
 from .correlation import new_correlation_id
@@ -81,8 +81,8 @@ class Consumer(Protocol):
 class Output(Protocol):
     """What a broker knows of a publisher that decorates a handler."""
 
-    async def send(self, body: bytes, headers: Mapping[str, str]) -> None:
-        """Publish a result."""
+    def sender(self) -> Send:
+        """What publishes a result."""
 
 
 class Broker(Generic[AdapterT]):

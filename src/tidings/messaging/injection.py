@@ -21,8 +21,10 @@ from .payload import Payload, payload_for
 from .signature import Parameter, Signature, describe, read_signature
 from .sources import attribute_source, context_source, header_source, path_source
 
-__all__ = ["Surroundings", "is_async", "payload_of", "with_injection"]
+__all__ = ["Overrides", "Surroundings", "is_async", "payload_of", "with_injection"]
 
+Overrides: TypeAlias = Mapping[Callable[..., Any], Callable[..., Any]]
+"""Functions to call in the place of dependencies."""
 Pick: TypeAlias = Callable[[list[Any]], Sequence[Any]]
 """Takes the arguments of a function out of the values."""
 
@@ -50,7 +52,7 @@ class Surroundings:
     path_names: Collection[str]
     given: Mapping[str, Any]
     resolve: Callable[[str], Any]
-    overrides: Mapping[Callable[..., Any], Callable[..., Any]]
+    overrides: Overrides
     validate: bool
     decoder: Decode | None
 

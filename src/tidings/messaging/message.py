@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, cast, overload
 
 from .correlation import new_correlation_id
 from .validation import reader_for
@@ -21,14 +21,13 @@ class Message(ABC, Generic[NativeT]):
     Made only for handlers that ask for something of it: everything is read from the native message
     when it is asked for.
 
-    `Message.of(native)` makes one of the subclass that was declared for the native type.
-
     Attributes:
         raw: the message of the broker's client.
+        route: what the adapter remembers of the source, to tell the parts of the address.
         replied: whether the requester has been answered.
     """
 
-    __slots__ = ("_correlation_id", "raw", "replied")
+    __slots__ = ("_correlation_id", "raw", "replied", "route")
 
     native_type: ClassVar[type]
     _of_native: ClassVar[dict[type, type["Message[Any]"]]] = {}
@@ -39,15 +38,11 @@ class Message(ABC, Generic[NativeT]):
             cls.native_type = native
             Message._of_native[native] = cls
 
-    def __init__(self, raw: NativeT) -> None:
+    def __init__(self, raw: NativeT, route: Any = None) -> None:
         self.raw = raw
+        self.route = route
         self.replied = False
         self._correlation_id = ""
-
-    @staticmethod
-    def of(raw: Any) -> "Message[Any]":
-        """The message around a native one."""
-        return Message._of_native[type(raw)](raw)
 
     @property
     @abstractmethod
@@ -113,8 +108,9 @@ handling: ContextVar[Any] = ContextVar("tidings_handling", default=None)
 def current_message() -> Message[Any] | None:
     """The message that is being handled where this is called; None outside of a handler."""
     found = handling.get()
-    if found is None or isinstance(found, Message):
-        return found
-    message = Message.of(found)
+    message_type = Message._of_native.get(type(found))
+    if message_type is None:
+        return cast("Message[Any] | None", found)
+    message = message_type(found)
     handling.set(message)  # so that a correlation id made for it is made once
     return message

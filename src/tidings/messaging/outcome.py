@@ -14,12 +14,13 @@ any other              500     the name of its type; its text stays in our log
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
-from .broker import Broker, Output
+from .adapter import Send
+from .broker import Broker
 from .codec import Encoded
 from .errors import RemoteError, ValidationError
-from .message import Message, current_message
+from .message import Message, handling
 
 __all__ = ["Outcome", "error_reply"]
 
@@ -33,37 +34,45 @@ class Outcome:
         self,
         broker: Broker[Any],
         encode: Callable[[Any], Encoded],
-        outputs: Sequence[Output],
+        sends: Sequence[Send],
+        message_of: Callable[[Any], Message[Any]],
         *,
         replies: bool,
     ) -> None:
         self._broker = broker
+        self._adapter = broker.adapter
         self._encode = encode
-        self._outputs = outputs
+        self._sends = sends
+        self._message_of = message_of
         self._replies = replies
 
-    async def deliver(self, result: Any) -> None:
+    async def deliver(self, native: Any, result: Any) -> None:
         """Publish a result to those who want it; None only to a requester, as an empty body."""
-        message = _message()
+        message = self._message(native)
         body, content_type = (b"", "") if result is None else self._encode(result)
         headers = {"correlation_id": message.correlation_id}
         if content_type:
             headers["content-type"] = content_type
-        if self._replies and message.reply_to:
-            await self._broker.adapter.reply(message, body, headers)
+        if self._replies and self._adapter.reply_of(native):
+            await self._adapter.reply(message, body, headers)
             message.replied = True
         if result is not None:
-            for output in self._outputs:
-                await output.send(body, headers)
+            for send in self._sends:
+                await send(body, headers)
 
-    async def fail(self, error: Exception) -> None:
+    def _message(self, native: Any) -> Message[Any]:
+        """The message around `native`; the one there is, if something in the handler made one."""
+        found = handling.get()
+        return self._message_of(native) if found is native else cast(Message[Any], found)
+
+    async def fail(self, native: Any, error: Exception) -> None:
         """Tell of a failure: in the log, and to the requester."""
-        message = _message()
+        message = self._message(native)
         self._log_failure(message, error)
         if not self._replies or message.replied or not message.reply_to:
             return
         try:
-            await self._broker.adapter.reply_error(message, *error_reply(error))
+            await self._adapter.reply_error(message, *error_reply(error))
         except Exception as second:
             self._broker.logger.error(
                 "%s | %s | the requester could not be told of it: %s",
@@ -72,9 +81,9 @@ class Outcome:
                 second,
             )
 
-    def log_handled(self, started: float) -> None:
+    def log_handled(self, native: Any, started: float) -> None:
         """Write the line of a message handled; `started` is of `time.perf_counter`."""
-        message = _message()
+        message = self._message(native)
         milliseconds = (perf_counter() - started) * 1000
         self._broker.logger.log(
             self._broker.options.log_level,
@@ -93,9 +102,7 @@ class Outcome:
                 "%s | %s | %s; payload: %r", *where, error, head, extra={"payload_head": head}
             )
         else:
-            self._broker.logger.error(
-                "%s | %s | %s: %s", *where, type(error).__name__, error, exc_info=error
-            )
+            self._broker.logger.error("%s | %s | %s: %s", *where, type(error).__name__, error, exc_info=error)
 
 
 def error_reply(error: Exception) -> tuple[str, str]:
@@ -105,9 +112,3 @@ def error_reply(error: Exception) -> tuple[str, str]:
     if isinstance(error, ValidationError):
         return "400", str(error)
     return "500", f"the handler failed with {type(error).__name__}"
-
-
-def _message() -> Message[Any]:
-    message = current_message()
-    assert message is not None, "the plan sets what is being handled"
-    return message

@@ -70,9 +70,7 @@ def payload_for(
         ) from error.__cause__
 
 
-def _whole(
-    found: tuple[Parameter, ...], channel: str, validate: bool, decoder: Decode | None
-) -> Payload:
+def _whole(found: tuple[Parameter, ...], channel: str, validate: bool, decoder: Decode | None) -> Payload:
     (parameter,) = found
     if decoder is not None:
         return _decoded(decoder, _whole_caster(parameter, validate), found, channel)
@@ -100,9 +98,7 @@ def _whole_caster(parameter: Parameter, validate: bool) -> Callable[[Any], Seque
     return lambda value: (value,) if cast is None else (cast(value),)
 
 
-def _fields(
-    found: tuple[Parameter, ...], channel: str, validate: bool, decoder: Decode | None
-) -> Payload:
+def _fields(found: tuple[Parameter, ...], channel: str, validate: bool, decoder: Decode | None) -> Payload:
     fields = {each.name: (each.annotation, each.default) for each in found}
     read_body: Callable[[Any], Sequence[Any]] = fields_reader(fields, validate=validate)
     if decoder is not None:

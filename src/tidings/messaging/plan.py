@@ -27,8 +27,8 @@ from .adapter import Adapter, Handle
 from .broker import Broker
 from .endpoints import Source
 from .errors import SetupError
-from .injection import Surroundings, is_async, payload_of, with_injection
-from .message import handling
+from .injection import Overrides, Surroundings, is_async, payload_of, with_injection
+from .message import Message, handling
 from .outcome import Outcome
 from .payload import Payload
 from .signature import Signature, describe, read_signature
@@ -50,20 +50,20 @@ def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -
     signature = read_signature(handler)
     _check(handler, signature)
     surroundings = _surroundings(broker, source)
-    outputs = broker.outputs_of(handler)
-    encode = encoder_for(
-        signature.returns, validate=surroundings.validate, encoder=broker.options.encoder
-    )
+    encode = encoder_for(signature.returns, validate=surroundings.validate, encoder=broker.options.encoder)
+    sends = [output.sender() for output in broker.outputs_of(handler)]
+    message_of = broker.adapter.message_factory(source)
     plan = _Plan(
         adapter=broker.adapter,
         call=handler if is_async(handler) else broker.threads.wrap(handler),
-        outcome=Outcome(broker, encode, outputs, replies=not source.no_reply),
-        publishes=bool(outputs),
+        message_of=message_of,
+        outcome=Outcome(broker, encode, sends, message_of, replies=not source.no_reply),
+        publishes=bool(sends),
         replies=not source.no_reply,
     )
     payload = payload_of(signature, surroundings)
     if payload.read_body is None or not _is_payload_only(signature, payload):
-        run = _injected(plan, signature, surroundings, broker, source)
+        run = _injected(plan, signature, surroundings, broker.overrides)
     elif len(payload.names) > 1:
         run = _fields(plan, payload, payload.read_body)
     elif payload.read_body is untouched:
@@ -77,9 +77,7 @@ def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -
 
 def _check(handler: Callable[..., Any], signature: Signature) -> None:
     if signature.variadic:
-        raise SetupError(
-            f"{describe(handler)} takes {', '.join(signature.variadic)}: name each parameter"
-        )
+        raise SetupError(f"{describe(handler)} takes {', '.join(signature.variadic)}: name each parameter")
     if isgeneratorfunction(handler) or isasyncgenfunction(handler):
         raise SetupError(f"{describe(handler)} yields: a handler returns its one result")
 
@@ -113,6 +111,7 @@ class _Plan:
 
     adapter: Adapter[Any, Any]
     call: Call
+    message_of: Callable[[Any], Message[Any]]
     outcome: Outcome
     publishes: bool
     replies: bool
@@ -131,9 +130,9 @@ def _raw(plan: _Plan) -> Run:
         try:
             result = await call(body_of(native))
             if (publishes and result is not None) or (replies and reply_of(native)):
-                await deliver(result)
+                await deliver(native, result)
         except Exception as error:
-            await fail(error)
+            await fail(native, error)
             return False
         return True
 
@@ -154,9 +153,9 @@ def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> 
                 raise payload.invalid(error) from error
             result = await call(value)
             if (publishes and result is not None) or (replies and reply_of(native)):
-                await deliver(result)
+                await deliver(native, result)
         except Exception as error:
-            await fail(error)
+            await fail(native, error)
             return False
         return True
 
@@ -177,26 +176,20 @@ def _fields(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) ->
                 raise payload.invalid(error) from error
             result = await call(*values)
             if (publishes and result is not None) or (replies and reply_of(native)):
-                await deliver(result)
+                await deliver(native, result)
         except Exception as error:
-            await fail(error)
+            await fail(native, error)
             return False
         return True
 
     return run
 
 
-def _injected(
-    plan: _Plan,
-    signature: Signature,
-    surroundings: Surroundings,
-    broker: Broker[Any],
-    source: Source,
-) -> Run:
+def _injected(plan: _Plan, signature: Signature, surroundings: Surroundings, overrides: Overrides) -> Run:
     call, publishes, replies = plan.call, plan.publishes, plan.replies
-    reply_of, overrides = plan.adapter.reply_of, broker.overrides
+    reply_of = plan.adapter.reply_of
     deliver, fail = plan.outcome.deliver, plan.outcome.fail
-    message_of = plan.adapter.message_factory(source)
+    message_of = plan.message_of
     invoke = with_injection(call, signature, surroundings)
     overridden = replace(surroundings, overrides=overrides)
 
@@ -209,9 +202,9 @@ def _injected(
             else:
                 result = await invoke(message)
             if (publishes and result is not None) or (replies and reply_of(native)):
-                await deliver(result)
+                await deliver(native, result)
         except Exception as error:
-            await fail(error)
+            await fail(native, error)
             return False
         return True
 
@@ -223,7 +216,7 @@ def _logged(run: Run, outcome: Outcome) -> Run:
         started = perf_counter()
         succeeded = await run(native)
         if succeeded:
-            outcome.log_handled(started)
+            outcome.log_handled(native, started)
         return succeeded
 
     return run_and_log

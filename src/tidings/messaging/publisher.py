@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
-from .adapter import Adapter
+from .adapter import Adapter, Send
 from .broker import Broker
 from .endpoints import Destination
 from .message import Message
@@ -54,7 +54,7 @@ class Publisher:
             NotConnectedError: the broker is not connected.
             PublishError: the value has no JSON form, or the client refuses the message.
         """
-        await self.send(*self.broker.compose(message, headers, correlation_id))
+        await self.sender()(*self.broker.compose(message, headers, correlation_id))
 
     async def request(
         self,
@@ -68,9 +68,9 @@ class Publisher:
         body, composed = self.broker.compose(message, headers, correlation_id)
         return await self.broker.adapter.request(self.destination, body, composed, timeout)
 
-    async def send(self, body: bytes, headers: Mapping[str, str]) -> None:
-        """Publish a message that is encoded already."""
-        await self.broker.adapter.send(self.destination, body, headers)
+    def sender(self) -> Send:
+        """What publishes a body with its headers; good for as long as the broker is connected."""
+        return self.broker.adapter.sender(self.destination)
 
 
 class PublisherMethod(Generic[P]):

@@ -59,9 +59,7 @@ def read_signature(function: Callable[..., Any]) -> Signature:
             "not have: define it there, not inside a function or under TYPE_CHECKING"
         ) from error
     except (TypeError, ValueError) as error:
-        raise SetupError(
-            f"the parameters of {describe(function)} cannot be read: {error}"
-        ) from error
+        raise SetupError(f"the parameters of {describe(function)} cannot be read: {error}") from error
     named, variadic = [], []
     for each in found.parameters.values():
         if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD):
@@ -81,9 +79,7 @@ def _parameter(found: inspect.Parameter, function: Callable[..., Any]) -> Parame
     if isinstance(default, Marker):
         markers, default = [*markers, default], MISSING
     if len(markers) > 1:
-        raise SetupError(
-            f"parameter {found.name!r} of {describe(function)} asks for two things: {markers}"
-        )
+        raise SetupError(f"parameter {found.name!r} of {describe(function)} asks for two things: {markers}")
     return Parameter(
         found.name,
         annotation,

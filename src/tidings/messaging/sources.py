@@ -34,9 +34,7 @@ def header_source(parameter: Parameter, marker: HeaderMarker, channel: str) -> R
     return read_header
 
 
-def path_source(
-    parameter: Parameter, marker: PathMarker, channel: str, names: Collection[str]
-) -> Read:
+def path_source(parameter: Parameter, marker: PathMarker, channel: str, names: Collection[str]) -> Read:
     """Reads a named part of the address. SetupError where the address has no such part."""
     name = marker.name or parameter.name
     if name not in names:
@@ -87,9 +85,7 @@ def context_source(
     return _or_default(parameter, marker, lambda: resolve(name))
 
 
-def _or_default(
-    parameter: Parameter, marker: ContextMarker, read: Callable[..., Any]
-) -> Callable[..., Any]:
+def _or_default(parameter: Parameter, marker: ContextMarker, read: Callable[..., Any]) -> Callable[..., Any]:
     default = _default(parameter, marker.default)
     if default is MISSING:
         return read

@@ -21,6 +21,7 @@ An empty body is None where the annotation admits None.
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -230,12 +231,14 @@ def encoder_for(
     if not validate or is_untyped(annotation) or is_exempt(annotation) or annotation is None:
         return encoder or encode
     check, dump = (_struct_codec if mentions_struct(annotation) else _pydantic_codec)(annotation)
-    as_it_is = annotation if isinstance(annotation, type) else None
+    is_json = isinstance(annotation, type) and not issubclass(annotation, (bytes, str))
+    as_it_is = annotation if is_json and encoder is None else None
 
     def encode_result(value: Any) -> Encoded:
         try:
-            if type(value) is not as_it_is:
-                value = check(value)
+            if type(value) is as_it_is:
+                return dump(value), JSON
+            value = check(value)
             if encoder is not None:
                 return encoder(value)
             return encode(value) if isinstance(value, (bytes, str)) else (dump(value), JSON)
@@ -260,8 +263,7 @@ def _struct_codec(annotation: Any) -> tuple[Check, Dump]:
 
 def _pydantic_codec(annotation: Any) -> tuple[Check, Dump]:
     adapter = _adapter(annotation)
-    to_json = adapter.serializer.to_json
-    return adapter.validator.validate_python, lambda value: to_json(value, by_alias=True)
+    return adapter.validator.validate_python, partial(adapter.serializer.to_json, by_alias=True)
 
 
 def field_errors(error: Exception, parameter: str | None = "") -> tuple[FieldError, ...]:
@@ -281,8 +283,7 @@ def field_errors(error: Exception, parameter: str | None = "") -> tuple[FieldErr
         found = [(levels, problem or type(error).__name__)]
     if parameter is None:
         return tuple(
-            FieldError("".join(levels[:1]), ".".join(levels[1:]), problem)
-            for levels, problem in found
+            FieldError("".join(levels[:1]), ".".join(levels[1:]), problem) for levels, problem in found
         )
     return tuple(FieldError(parameter, ".".join(levels), problem) for levels, problem in found)
 
@@ -292,15 +293,12 @@ def _adapter(annotation: Any) -> "TypeAdapter[Any]":
         from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
     except ImportError:
         raise SetupError(
-            "validation needs pydantic: install tidings[services], or turn validation off with "
-            "validate=False"
+            "validation needs pydantic: install tidings[services], or turn validation off with validate=False"
         ) from None
     try:
         return TypeAdapter(annotation)
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        raise SetupError(
-            f"{name_of(annotation)} is no type that pydantic knows how to validate"
-        ) from error
+        raise SetupError(f"{name_of(annotation)} is no type that pydantic knows how to validate") from error
 
 
 def _msgspec() -> Any:

@@ -8,7 +8,7 @@ from logging import Logger
 from operator import attrgetter
 from typing import Any
 
-from tidings.messaging.adapter import Adapter, Handle, Stop
+from tidings.messaging.adapter import Adapter, Handle, Send, Stop
 from tidings.messaging.errors import NotConnectedError, RemoteError, SetupError
 from tidings.messaging.message import Message
 from tidings.nats import Client, ConnectOptions, DrainTimeoutError, Error, Subscription, connect
@@ -41,9 +41,7 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
     body_of = attrgetter("data")
     reply_of = attrgetter("reply")
 
-    def __init__(
-        self, servers: str | Sequence[str] | None, options: ConnectOptions, logger: Logger
-    ) -> None:
+    def __init__(self, servers: str | Sequence[str] | None, options: ConnectOptions, logger: Logger) -> None:
         given = servers or os.environ.get(SERVERS_VARIABLE) or DEFAULT_SERVER
         self._servers = given.split(",") if isinstance(given, str) else list(given)
         self._options = _logging_callbacks(logger) | options
@@ -150,13 +148,18 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         pattern = source.pattern
         return (lambda native: NatsMessage(native, pattern)) if pattern.names else NatsMessage
 
-    async def send(
-        self, destination: NatsDestination, body: bytes, headers: Mapping[str, str]
-    ) -> None:
-        """Publish to the subject of the destination."""
-        if destination.headers:
-            headers = {**destination.headers, **headers}
-        await self.publish(destination.subject, body, headers, destination.reply_to)
+    def sender(self, destination: NatsDestination) -> Send:
+        """What publishes to the subject of the destination."""
+        publish, subject, reply_to = self.client.publish, destination.subject, destination.reply_to
+        always = destination.headers
+
+        async def send(body: bytes, headers: Mapping[str, str]) -> None:
+            try:
+                await publish(subject, body, reply_to, {**always, **headers} if always else headers)
+            except Error as error:
+                raise translated(error) from error
+
+        return send
 
     async def publish(
         self, subject: str, body: bytes, headers: Mapping[str, str], reply_to: str = ""

@@ -40,9 +40,7 @@ class NatsBroker(Broker[NatsAdapter]):
     subscriber = SubscriberMethod(NatsSource)
     publisher = PublisherMethod(NatsDestination)
 
-    def __init__(
-        self, servers: str | Sequence[str] | None = None, **options: Unpack[NatsKeywords]
-    ) -> None:
+    def __init__(self, servers: str | Sequence[str] | None = None, **options: Unpack[NatsKeywords]) -> None:
         of_broker = {key: value for key, value in options.items() if key in _OF_BROKER}
         of_client = {key: value for key, value in options.items() if key not in _OF_BROKER}
         declared = BrokerOptions(**cast(BrokerKeywords, of_broker))

@@ -1,9 +1,10 @@
 """A NATS message as a handler sees it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from tidings.messaging.message import Message
-from tidings.nats import Headers, Msg, ProtocolError
+from tidings.nats import Msg, ProtocolError
 
 from .subjects import SubjectPattern
 
@@ -11,14 +12,9 @@ __all__ = ["NatsMessage"]
 
 
 class NatsMessage(Message[Msg], native=Msg):
-    """One message of a NATS subject; `raw` is the client's."""
+    """One message of a NATS subject; `raw` is the client's, `route` the pattern of the source."""
 
-    __slots__ = ("_path", "_pattern")
-
-    def __init__(self, raw: Msg, pattern: SubjectPattern | None = None) -> None:
-        super().__init__(raw)
-        self._pattern = pattern
-        self._path: dict[str, str] | None = None
+    __slots__ = ()
 
     @property
     def subject(self) -> str:
@@ -41,10 +37,12 @@ class NatsMessage(Message[Msg], native=Msg):
 
         Empty too where the header block is malformed, as any publisher can make it.
         """
+        if not self.raw.has_headers:
+            return _NO_HEADERS
         try:
             return self.raw.headers
         except ProtocolError:
-            return Headers()
+            return _NO_HEADERS
 
     @property
     def reply_to(self) -> str:
@@ -54,6 +52,8 @@ class NatsMessage(Message[Msg], native=Msg):
     @property
     def path(self) -> Mapping[str, str]:
         """The named parts of the subject: {"level": "info"} for "logs.{level}"."""
-        if self._path is None:
-            self._path = self._pattern.match(self.raw.subject) if self._pattern else {}
-        return self._path
+        pattern: SubjectPattern | None = self.route
+        return pattern.match(self.raw.subject) if pattern else {}
+
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
