@@ -9,7 +9,6 @@
 """
 
 from tidings.nats.client import Client, connect
-from tidings.nats.core.message import Msg
 from tidings.nats.core.options import ConnectOptions, Options
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.errors import (
@@ -37,7 +36,7 @@ from tidings.nats.errors import (
     TimeoutError,
 )
 from tidings.nats.version import __version__
-from tidings.nats.wire import Headers
+from tidings.nats.wire import Headers, Msg
 
 __all__ = [
     "AuthorizationError",

@@ -23,9 +23,7 @@ NOT_BUILT = ""
 try:
     from tidings.nats.wire import _speedups
 except ImportError as error:
-    NOT_BUILT = (
-        f"the compiled wire twin is NOT built, so these tests ran on the pure one alone ({error})"
-    )
+    NOT_BUILT = f"the compiled wire twin is NOT built, so these tests ran on the pure one alone ({error})"
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Twin:
     name: str
     Parser: type[parser.Parser]
     Encoder: type[commands.Encoder]
-    Message: type[message.Message]
+    Msg: type[message.Msg]
     Route: type[message.Route]
     check_subject: Callable[..., None]
     encode_headers: Callable[..., bytes]
@@ -54,7 +52,7 @@ TWINS = [
         "python",
         parser.Parser,
         commands.Encoder,
-        message.Message,
+        message.Msg,
         message.Route,
         subjects.check_subject,
         headers.encode_headers,
@@ -67,7 +65,7 @@ if not NOT_BUILT:
             "c",
             _speedups.Parser,
             _speedups.Encoder,
-            _speedups.Message,
+            _speedups.Msg,
             _speedups.Route,
             _speedups.check_subject,
             _speedups.encode_headers,
@@ -141,14 +139,12 @@ def taken() -> Callable[[parser.Parser], list[tuple[Any, ...]]]:
     """Everything a parser delivered since the last call, as plain values, in the order it came."""
 
     def values(target: parser.Parser) -> list[tuple[Any, ...]]:
-        return [
-            plain(route.pop()) for route in target.take_touched() for _ in range(route.pending_msgs)
-        ]
+        return [plain(route.pop()) for route in target.take_touched() for _ in range(route.pending_msgs)]
 
     return values
 
 
-def plain(one: message.Message) -> tuple[Any, ...]:
+def plain(one: message.Msg) -> tuple[Any, ...]:
     """A message as a tuple that compares equal for both twins."""
     try:
         block: Any = (one.status, one.status_text, one.headers.pairs(), one.has_headers)

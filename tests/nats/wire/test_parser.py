@@ -91,9 +91,7 @@ def test_a_line_that_is_not_the_protocol_is_refused(twin, line, reason):
 
 @pytest.mark.parametrize("line", [b"\n", b"PING\n", b"MSG a 1 1\n", b"PING\rPONG\n"])
 def test_a_line_ends_with_both_bytes(twin, line):
-    with pytest.raises(
-        ProtocolError, match="a protocol line ends with CRLF, this one with LF alone"
-    ):
+    with pytest.raises(ProtocolError, match="a protocol line ends with CRLF, this one with LF alone"):
         twin.reader(1).feed(line)
 
 
@@ -185,7 +183,7 @@ def test_a_route_that_dropped_is_touched_too(twin):
 
 
 def test_messages_are_made_of_the_type_asked_for(twin):
-    class Own(twin.Message):
+    class Own(twin.Msg):
         __slots__ = ("extra",)
 
     parser = twin.Parser(Own)

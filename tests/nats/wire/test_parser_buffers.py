@@ -115,9 +115,7 @@ def test_feed_and_the_buffers_can_take_turns(twin, pump, taken):
 
 
 # A message may fill the buffer to the last byte, or exceed it by one; the header block may, too.
-EDGES = sorted(
-    {READ_SIZE + by for by in (-40, -18, -17, -16, -15, -14, -13, -12, -2, -1, 0, 1, 40)}
-)
+EDGES = sorted({READ_SIZE + by for by in (-40, -18, -17, -16, -15, -14, -13, -12, -2, -1, 0, 1, 40)})
 
 
 @pytest.mark.parametrize("size", [*EDGES, 3 * READ_SIZE + 5])
@@ -266,9 +264,7 @@ def test_what_is_announced_takes_no_more_than_itself(twin):
     [
         pytest.param(b"x" * 3 * READ_SIZE, id="grown line"),
         pytest.param(b"MSG a 1 %d\r\n%b" % (4 * READ_SIZE, bytes(READ_SIZE)), id="long message"),
-        pytest.param(
-            b"MSG a 1 %d\r\n%b\r\nPI" % (4 * READ_SIZE, bytes(4 * READ_SIZE)), id="shrunk"
-        ),
+        pytest.param(b"MSG a 1 %d\r\n%b\r\nPI" % (4 * READ_SIZE, bytes(4 * READ_SIZE)), id="shrunk"),
         pytest.param(b"?\r\n", id="broken"),
     ],
 )

@@ -57,11 +57,7 @@ def tokens_are_sound(subject: str) -> bool:
 
 
 def fits(char: str) -> bool:
-    return (
-        char > " "
-        and char != "\x7f"
-        and not ("\ud800" <= char < "\udc80" or "\udd00" <= char <= "\udfff")
-    )
+    return char > " " and char != "\x7f" and not ("\ud800" <= char < "\udc80" or "\udd00" <= char <= "\udfff")
 
 
 def model_matches(pattern: list[str], subject: list[str]) -> bool:
@@ -204,6 +200,4 @@ def test_subject_matches(pattern, subject, matches):
 @deterministic
 def test_subject_matches_agrees_with_the_model(pattern, subject):
     if accepts(check_pattern, pattern) and accepts(check_pattern, subject):
-        assert subject_matches(pattern, subject) == model_matches(
-            pattern.split("."), subject.split(".")
-        )
+        assert subject_matches(pattern, subject) == model_matches(pattern.split("."), subject.split("."))

@@ -11,7 +11,6 @@ from typing import Any, Self
 from tidings.nats.core.callbacks import Callbacks
 from tidings.nats.core.inbox import check_prefix, new_inbox
 from tidings.nats.core.link import Link, open_link, server_error
-from tidings.nats.core.message import Msg
 from tidings.nats.core.options import DEFAULT_LIMITS, MsgCallback, Options, SubscriptionLimits
 from tidings.nats.core.reconnect import Lifecycle, Move, State, connect_once, reconnect
 from tidings.nats.core.requests import Replies
@@ -26,7 +25,7 @@ from tidings.nats.errors import (
     DrainTimeoutError,
     FlushTimeoutError,
 )
-from tidings.nats.wire import Err, Event, HeaderInput, Info
+from tidings.nats.wire import Err, Event, HeaderInput, Info, Msg
 
 __all__ = ["Connection"]
 

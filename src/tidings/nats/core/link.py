@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 from tidings.nats.core.auth import credentials
-from tidings.nats.core.message import Msg
 from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server
 from tidings.nats.core.transport import open_tcp
@@ -60,7 +59,7 @@ class Link(asyncio.BufferedProtocol):
         self.paused = False
         self._on_event = on_event
         self._on_lost = on_lost
-        self._parser = Parser(Msg)
+        self._parser = Parser()
         self._parser.routes = routes
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
-if TYPE_CHECKING:
-    from tidings.nats.core.message import Msg
+from tidings.nats.wire import Msg
 
 __all__ = [
     "Callback",
@@ -22,7 +21,7 @@ Callback: TypeAlias = Callable[[], "Awaitable[object] | object"]
 """Called without arguments when something happened to the connection; plain or async."""
 ErrorCallback: TypeAlias = Callable[[Exception], "Awaitable[object] | object"]
 """Called with an error that no call can raise; plain or async."""
-MsgCallback: TypeAlias = Callable[["Msg"], "Awaitable[object] | object"]
+MsgCallback: TypeAlias = Callable[[Msg], "Awaitable[object] | object"]
 """Called with each message of a subscription; plain or async."""
 
 

@@ -6,9 +6,8 @@ import asyncio
 import itertools
 
 from tidings.nats.core.inbox import new_inbox
-from tidings.nats.core.message import Msg
 from tidings.nats.errors import NoRespondersError, TimeoutError
-from tidings.nats.wire import Route
+from tidings.nats.wire import Msg, Route
 
 __all__ = ["Replies"]
 
@@ -42,8 +41,7 @@ class Replies(Route):
 
     def wake(self) -> None:
         """Called by the link when replies came."""
-        while self.queue:
-            message: Msg = self.pop()
+        while (message := self.pop()) is not None:
             future = self.waiting.pop(message.subject, None)
             if future is None or future.done():
                 continue

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from tidings.nats.core.callbacks import as_async
-from tidings.nats.core.message import Msg
 from tidings.nats.core.options import MsgCallback, SubscriptionLimits
 from tidings.nats.errors import (
     BadSubscriptionError,
@@ -20,7 +19,7 @@ from tidings.nats.errors import (
     SlowConsumerError,
     TimeoutError,
 )
-from tidings.nats.wire import Route
+from tidings.nats.wire import Msg, Route
 
 if TYPE_CHECKING:
     from tidings.nats.core.subscriptions import Subscriptions
@@ -123,7 +122,7 @@ class Subscription(Route):
             if first:
                 self._home.report(SlowConsumerError(self.subject, self.sid, self.dropped))
         if self._callback is not None:
-            if self._worker is None and self.queue:
+            if self._worker is None and self.pending_msgs:
                 self._worker = asyncio.get_running_loop().create_task(self._work(), context=self._context)
         elif self._waiters:
             self._wake_waiters()
@@ -142,12 +141,11 @@ class Subscription(Route):
         if self._batch >= _BATCH:
             self._batch = 0
             await asyncio.sleep(0)
-        while not self.queue:
+        while (message := self._take()) is None:
             if self._closed:
-                self._settle()
                 raise StopAsyncIteration
             await self._arrival()
-        return self._take()
+        return message
 
     async def next_msg(self, timeout: float | None = 1.0) -> Msg:
         """The next message.
@@ -162,11 +160,11 @@ class Subscription(Route):
         """
         if self._callback is not None:
             raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
-        if self.queue:
-            return self._take()
+        if (message := self._take()) is not None:
+            return message
         try:
             async with asyncio.timeout(timeout):
-                while not self.queue:
+                while (message := self._take()) is None:
                     if self._closed:
                         raise self._end()
                     await self._arrival()
@@ -174,7 +172,7 @@ class Subscription(Route):
             if isinstance(error, Error):
                 raise
             raise TimeoutError(f"no message on {self.subject!r} within {timeout} s") from None
-        return self._take()
+        return message
 
     async def unsubscribe(self, limit: int = 0) -> None:
         """End the subscription now, or after `limit` messages in all since it was made.
@@ -234,7 +232,7 @@ class Subscription(Route):
         """
         if self._worker is asyncio.current_task() or not (self._callback or self._iterated):
             return
-        while self.queue or self._worker is not None:
+        while self.pending_msgs or self._worker is not None:
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._idle)
@@ -267,27 +265,26 @@ class Subscription(Route):
         """Await the callback for each message until none is left."""
         callback = self._callback
         assert callback is not None
-        queue, pop = self.queue, self.pop
+        pop = self.pop
         try:
-            while queue:
+            while self.pending_msgs:
                 for _ in range(_BATCH):
-                    if not queue:
-                        break
                     message = pop()
+                    if message is None:
+                        return
                     try:
                         await callback(message)
                     except Exception as error:
                         self._home.report(error)
                     except asyncio.CancelledError as error:
                         self._reraise_if_cancelled(error)
-                else:
-                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
         finally:
             self._worker = None
             self._settle()
 
     def _reraise_if_cancelled(self, error: asyncio.CancelledError) -> None:
-        """A callback may await something that was cancelled; the worker goes on unless it is cancelled too."""
+        """A callback may await something that was cancelled; the worker goes on unless cancelled too."""
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise error
@@ -295,8 +292,8 @@ class Subscription(Route):
         failure.__cause__ = error
         self._home.report(failure)
 
-    def _take(self) -> Msg:
-        message: Msg = self.pop()
+    def _take(self) -> Msg | None:
+        message = self.pop()
         if self._idle is not None:
             self._settle()
         return message
@@ -320,7 +317,7 @@ class Subscription(Route):
 
     def _settle(self) -> None:
         """Tell a drain that everything was handed out."""
-        if self._idle is not None and not self.queue and self._worker is None:
+        if self._idle is not None and not self.pending_msgs and self._worker is None:
             if not self._idle.done():
                 self._idle.set_result(None)
             self._idle = None

@@ -28,7 +28,7 @@ __all__ = [
     "HeaderInput",
     "Headers",
     "Info",
-    "Message",
+    "Msg",
     "Ok",
     "Parser",
     "Ping",
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     # The twins have the same signatures; the reference is the one to read and to check against.
     from tidings.nats.wire.commands import Encoder
     from tidings.nats.wire.headers import encode_headers, parse_headers
-    from tidings.nats.wire.message import Message, Route
+    from tidings.nats.wire.message import Msg, Route
     from tidings.nats.wire.parser import Parser
     from tidings.nats.wire.subjects import check_subject
 else:
@@ -60,7 +60,7 @@ else:
             raise ImportError
         from tidings.nats.wire._speedups import (
             Encoder,
-            Message,
+            Msg,
             Parser,
             Route,
             check_subject,
@@ -74,7 +74,7 @@ else:
             raise
         from tidings.nats.wire.commands import Encoder
         from tidings.nats.wire.headers import encode_headers, parse_headers
-        from tidings.nats.wire.message import Message, Route
+        from tidings.nats.wire.message import Msg, Route
         from tidings.nats.wire.parser import Parser
         from tidings.nats.wire.subjects import check_subject
 

@@ -10,28 +10,25 @@ through pointers, so each loop carries its bound, and memory that a caller can s
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_Check, PyUnicode_DecodeUTF8
 from libc.string cimport memchr, memcmp, memcpy, memmove
-
-from collections import deque as _deque
 
 from tidings.nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError, OutboundBufferLimitError, ProtocolError
 from tidings.nats.errors import Error as _Error
 from tidings.nats.wire import commands as _commands
 from tidings.nats.wire import headers as _headers
+from tidings.nats.wire import message as _message
 from tidings.nats.wire import parser as _parser
 from tidings.nats.wire import subjects as _subjects
 
 cdef extern from "Python.h":
-    ctypedef object (*newfunc)(type, tuple, void*)
-    ctypedef struct PyTypeObject:
-        newfunc tp_new
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object text)
 
 cdef object Headers = _headers.Headers
-cdef tuple NO_ARGUMENTS = ()
 cdef Py_ssize_t READ_SIZE = _parser.READ_SIZE
 
 
@@ -123,7 +120,7 @@ def encode_headers(headers):
     cdef char* out
     for name, value in pairs:
         if not PyUnicode_Check(name) or not PyUnicode_Check(value):
-            return _headers.encode_headers(headers)  # which says what is wrong
+            return _headers.encode_headers(pairs)  # which says what is wrong
         name_keep = utf8(name, &name_p, &name_n)
         value_keep = utf8(value, &value_p, &value_n)
         if (
@@ -131,7 +128,7 @@ def encode_headers(headers):
             or memchr(value_p, 13, value_n) != NULL
             or memchr(value_p, 10, value_n) != NULL
         ):
-            return _headers.encode_headers(headers)
+            return _headers.encode_headers(pairs)
         kept.append((name_keep, value_keep))
         size += name_n + 2 + value_n + 2
     size -= 2  # the version line is 10 bytes, the empty line 2
@@ -198,8 +195,9 @@ def parse_headers(bytes block not None):
 
 
 @cython.no_gc
-cdef class Message:
-    """One delivered message. See `message.Message`.
+@cython.freelist(256)
+cdef class Msg:
+    """One delivered message. See `message.Msg`.
 
     Not tracked by the garbage collector, which would walk through every batch: nothing that a message
     holds refers back to it but the queue of its route, and that is emptied when the client closes.
@@ -252,6 +250,10 @@ cdef class Message:
             self._parse()
         return self._status[1]
 
+    def respond(self, data=b"", *, headers=None):
+        """Publish `data` to the reply subject, through the owner; to be awaited."""
+        return _message.answer(self, data, headers)
+
     cdef int _parse(self) except -1:
         if self._block is None:
             self._headers = Headers()
@@ -267,20 +269,24 @@ cdef class Message:
 
 
 cdef class Route:
-    """Where the messages of one subscription id go. See `message.Route`."""
+    """Where the messages of one subscription id go. See `message.Route`.
+
+    The queue is a ring of pointers, whose size is a power of two; it owns one reference to each message.
+    """
 
     cdef readonly Py_ssize_t sid
     cdef public object owner
-    cdef readonly object queue
     cdef public Py_ssize_t max_pending_msgs
     cdef public Py_ssize_t max_pending_bytes
     cdef public long long max_msgs
+    cdef readonly Py_ssize_t pending_msgs
     cdef readonly Py_ssize_t pending_bytes
     cdef public long long received
     cdef public long long dropped
     cdef public bint touched
-    cdef object _append
-    cdef object _popleft
+    cdef PyObject** _ring
+    cdef Py_ssize_t _ring_size
+    cdef Py_ssize_t _head
     cdef bytes _subject_bytes  # of the message before this one: most come on one subject
     cdef object _subject_text
 
@@ -290,49 +296,82 @@ cdef class Route:
         self.max_pending_msgs = max_pending_msgs
         self.max_pending_bytes = max_pending_bytes
         self.max_msgs = max_msgs
-        self.queue = _deque()
-        self._append = self.queue.append
-        self._popleft = self.queue.popleft
         self._subject_bytes = b""
         self._subject_text = ""
 
-    @property
-    def pending_msgs(self):
-        """Messages in the queue."""
-        return len(self.queue)
+    def __dealloc__(self):
+        self._empty()
+        PyMem_Free(self._ring)
 
-    def put(self, Message message not None):
+    def put(self, Msg message not None):
         """Append `message`, or drop it at a limit."""
         self._put(message, len(message.data))
 
-    cdef int _put(self, Message message, Py_ssize_t size) except -1:
+    cdef int _put(self, Msg message, Py_ssize_t size) except -1:
         if 0 < self.max_msgs <= self.received:
             return 0
         self.received += 1
-        if (0 < self.max_pending_msgs and self.max_pending_msgs <= len(self.queue)) or (
+        if (0 < self.max_pending_msgs <= self.pending_msgs) or (
             0 < self.max_pending_bytes < self.pending_bytes + size
         ):
             self.dropped += 1
             return 0
-        self._append(message)
+        if self.pending_msgs == self._ring_size:
+            self._widen()
+        Py_INCREF(message)
+        self._ring[(self._head + self.pending_msgs) & (self._ring_size - 1)] = <PyObject*>message
+        self.pending_msgs += 1
         self.pending_bytes += size
+        return 0
+
+    cdef int _widen(self) except -1:
+        cdef Py_ssize_t size = 2 * self._ring_size if self._ring_size else 8
+        cdef Py_ssize_t first = self._ring_size - self._head  # up to the end of the old ring
+        cdef PyObject** ring = <PyObject**>PyMem_Malloc(size * sizeof(PyObject*))
+        if ring == NULL:
+            raise MemoryError
+        if self._ring_size:
+            memcpy(ring, self._ring + self._head, first * sizeof(PyObject*))
+            memcpy(ring + first, self._ring, self._head * sizeof(PyObject*))
+        PyMem_Free(self._ring)
+        self._ring = ring
+        self._ring_size = size
+        self._head = 0
         return 0
 
     def wake(self):
         """Called by the reader after a batch that put messages here; a subscription overrides it."""
 
     def pop(self):
-        """Take the oldest message. Raises IndexError when there is none."""
-        message = self._popleft()
-        self.pending_bytes -= len((<Message>message).data)
+        """Take the oldest message; None when there is none."""
+        cdef Msg message
+        if self.pending_msgs == 0:
+            return None
+        message = <Msg>self._ring[self._head]
+        self._head = (self._head + 1) & (self._ring_size - 1)
+        self.pending_msgs -= 1
+        self.pending_bytes -= len(message.data)
+        if self.pending_msgs == 0 and self._ring_size > 8192:
+            PyMem_Free(self._ring)  # a backlog passed; give its memory back
+            self._ring = NULL
+            self._ring_size = self._head = 0
+        Py_DECREF(message)  # the ring's; ours remains
         return message
 
     def clear(self):
         """Forget what was not taken; returns how many messages that were."""
-        count = len(self.queue)
-        self.queue.clear()
-        self.pending_bytes = 0
+        cdef Py_ssize_t count = self.pending_msgs
+        self._empty()
         return count
+
+    cdef void _empty(self) noexcept:
+        cdef PyObject* message
+        while self.pending_msgs:
+            message = self._ring[self._head]
+            self._head = (self._head + 1) & (self._ring_size - 1)
+            self.pending_msgs -= 1
+            Py_DECREF(<object>message)
+        self.pending_bytes = 0
 
     cdef inline object _subject(self, const char* p, Py_ssize_t n):
         if n != PyBytes_GET_SIZE(self._subject_bytes) or memcmp(p, PyBytes_AS_STRING(self._subject_bytes), n) != 0:
@@ -389,7 +428,6 @@ cdef class Parser:
 
     cdef public dict routes
     cdef public long long unrouted
-    cdef type _message_type
     cdef Py_ssize_t _max_control_line
     cdef Py_ssize_t _max_payload
     cdef Py_ssize_t _max_headers
@@ -405,7 +443,7 @@ cdef class Parser:
     # A long message: its fields, its payload as far as it came, and two bytes for CRLF behind it.
     cdef bint _is_long
     cdef bytes _long_payload
-    cdef Message _long_message
+    cdef Msg _long_message
     cdef Py_ssize_t _long_size
     cdef Py_ssize_t _long_filled
     # What the last MSG or HMSG line said.
@@ -417,11 +455,8 @@ cdef class Parser:
     cdef Py_ssize_t _header_size
     cdef Py_ssize_t _size
 
-    def __init__(self, message_type=Message, *, max_control_line=None, max_payload=None, max_headers=None):
-        if not issubclass(message_type, Message):
-            raise TypeError(f"message_type is a subclass of wire.Message, not {message_type!r}")
+    def __init__(self, *, max_control_line=None, max_payload=None, max_headers=None):
         self.routes = {}
-        self._message_type = message_type
         self._max_control_line = _parser.MAX_CONTROL_LINE if max_control_line is None else max_control_line
         self._max_payload = _parser.MAX_PAYLOAD if max_payload is None else max_payload
         self._max_headers = _parser.MAX_HEADERS if max_headers is None else max_headers
@@ -583,7 +618,7 @@ cdef class Parser:
         cdef const char* body = self._buffer + self._start + line_size
         cdef Py_ssize_t header_size = self._header_size if self._header_size > 0 else 0
         cdef Route route
-        cdef Message message
+        cdef Msg message
         if held < line_size + self._size + 2:
             if line_size + self._size + 2 > READ_SIZE and held >= line_size + header_size:
                 self._begin_long(body, held - line_size, header_size)
@@ -605,9 +640,9 @@ cdef class Parser:
         self._start += line_size + self._size + 2
         return True
 
-    cdef Message _new_message(self, Route route, const char* body):
+    cdef Msg _new_message(self, Route route, const char* body):
         """A message without its payload; without a route, its owner is not known yet."""
-        cdef Message message = <Message>(<PyTypeObject*>self._message_type).tp_new(self._message_type, NO_ARGUMENTS, NULL)
+        cdef Msg message = Msg.__new__(Msg)
         if route is None:
             message.subject = text_of(self._subject, self._subject_size)
         else:
@@ -619,7 +654,7 @@ cdef class Parser:
             message._block = PyBytes_FromStringAndSize(body, self._header_size)
         return message
 
-    cdef int _deliver(self, Route route, Message message, Py_ssize_t size) except -1:
+    cdef int _deliver(self, Route route, Msg message, Py_ssize_t size) except -1:
         route._put(message, size)
         if not route.touched:
             route.touched = True

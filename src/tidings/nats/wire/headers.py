@@ -25,7 +25,8 @@ HeaderInput: TypeAlias = Mapping[str, "str | Sequence[str]"]
 _VERSION = b"NATS/1.0"
 # ADR-4: printable ASCII 33-126 without the colon.
 _NAME = re.compile(r"[!-9;-~]+")
-_BREAKS = re.compile(r"[\r\n]")
+# Lone surrogates have no bytes, but for those that stand for bytes which were no UTF-8.
+_UNFIT = re.compile(r"[\r\n\ud800-\udc7f\udd00-\udfff]")
 
 
 class Headers(MutableMapping[str, str]):
@@ -107,9 +108,7 @@ def header_pairs(headers: HeaderInput | Iterable[tuple[str, str]]) -> list[tuple
         elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
             pairs.extend((name, each) for each in value)
         else:
-            raise BadHeaderError(
-                f"header {name!r}: a value is a str or a sequence of str, not {value!r:.60}"
-            )
+            raise BadHeaderError(f"header {name!r}: a value is a str or a sequence of str, not {value!r:.60}")
     return pairs
 
 
@@ -117,7 +116,8 @@ def encode_headers(headers: HeaderInput) -> bytes:
     """The header block for `headers`, from the version line to the empty line.
 
     Raises:
-        BadHeaderError: a name that is not printable ASCII without colon, or a value with CR or LF.
+        BadHeaderError: a name that is not printable ASCII without colon, or a value with CR, LF or a
+            lone surrogate.
     """
     lines = [_VERSION]
     for name, value in header_pairs(headers):
@@ -125,8 +125,8 @@ def encode_headers(headers: HeaderInput) -> bytes:
             raise BadHeaderError(
                 f"header name {name!r} must be printable ASCII without space or colon (ADR-4)"
             )
-        if not isinstance(value, str) or _BREAKS.search(value) is not None:
-            raise BadHeaderError(f"header {name!r}: a value is a str without CR or LF")
+        if not isinstance(value, str) or _UNFIT.search(value) is not None:
+            raise BadHeaderError(f"header {name!r}: a value is a str without CR, LF or lone surrogate")
         lines.append(f"{name}: {value}".encode("utf-8", "surrogateescape"))
     return b"\r\n".join(lines) + b"\r\n\r\n"
 

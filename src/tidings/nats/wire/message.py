@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Coroutine
 from typing import Any
 
-from tidings.nats.wire.headers import Headers, parse_headers
+from tidings.nats.errors import Error
+from tidings.nats.wire.headers import HeaderInput, Headers, parse_headers
 
-__all__ = ["Message", "Route"]
+__all__ = ["Msg", "Route"]
 
 
-class Message:
+class Msg:
     """One delivered message. Made by the parser; headers are parsed when first asked for.
 
     Attributes:
@@ -73,6 +75,20 @@ class Message:
             self._parse()
         return self._status[1]
 
+    def respond(
+        self,
+        data: bytes | bytearray | memoryview | str = b"",
+        *,
+        headers: HeaderInput | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        """Publish `data` to the reply subject, through the owner; to be awaited.
+
+        Raises:
+            Error: the message asks for no reply, or belongs to nobody who can publish.
+            MaxPayloadError, BadHeaderError, ConnectionClosedError: as the client's `publish`.
+        """
+        return answer(self, data, headers)
+
     def _parse(self) -> None:
         if self._block is None:
             self._headers = Headers()
@@ -86,6 +102,18 @@ class Message:
         return f"<{type(self).__name__} {self.subject!r}{reply} {len(self.data)} bytes>"
 
 
+def answer(
+    message: Msg, data: bytes | bytearray | memoryview | str, headers: HeaderInput | None
+) -> Coroutine[Any, Any, None]:
+    """`Msg.respond` of both twins."""
+    if not message.reply:
+        raise Error(f"the message on {message.subject!r} asks for no reply")
+    if message.owner is None:
+        raise Error("the message was not delivered by a client, so there is nobody to answer through")
+    published: Coroutine[Any, Any, None] = message.owner.publish(message.reply, data, "", headers)
+    return published
+
+
 class Route:
     """Where the messages of one subscription id go: a bounded queue and its counters.
 
@@ -95,9 +123,8 @@ class Route:
     Attributes:
         sid: the subscription id.
         owner: handed on to every message.
-        queue: messages not yet taken.
-        pending_bytes: payload bytes in `queue`.
-        max_pending_msgs: limit of `queue` in messages; 0 or less is no limit.
+        pending_bytes: payload bytes in the queue.
+        max_pending_msgs: limit of the queue in messages; 0 or less is no limit.
         max_pending_bytes: limit of `pending_bytes`; 0 or less is no limit.
         max_msgs: messages the subscription takes in its life; 0 is no limit.
         received: messages that came for it, dropped ones included.
@@ -105,13 +132,13 @@ class Route:
     """
 
     __slots__ = (
+        "_queue",
         "dropped",
         "max_msgs",
         "max_pending_bytes",
         "max_pending_msgs",
         "owner",
         "pending_bytes",
-        "queue",
         "received",
         "sid",
         "touched",
@@ -131,7 +158,7 @@ class Route:
         self.max_pending_msgs = max_pending_msgs
         self.max_pending_bytes = max_pending_bytes
         self.max_msgs = max_msgs
-        self.queue: deque[Any] = deque()
+        self._queue: deque[Msg] = deque()
         self.pending_bytes = 0
         self.received = 0
         self.dropped = 0
@@ -140,34 +167,36 @@ class Route:
     @property
     def pending_msgs(self) -> int:
         """Messages in the queue."""
-        return len(self.queue)
+        return len(self._queue)
 
-    def put(self, message: Message) -> None:
+    def put(self, message: Msg) -> None:
         """Append `message`, or drop it at a limit."""
         if 0 < self.max_msgs <= self.received:
             return  # more than was asked for: an UNSUB crossed them on the way
         self.received += 1
         size = len(message.data)
-        if (0 < self.max_pending_msgs <= len(self.queue)) or (
+        if (0 < self.max_pending_msgs <= len(self._queue)) or (
             0 < self.max_pending_bytes < self.pending_bytes + size
         ):
             self.dropped += 1
             return
-        self.queue.append(message)
+        self._queue.append(message)
         self.pending_bytes += size
 
     def wake(self) -> None:
         """Called by the reader after a batch that put messages here; a subscription overrides it."""
 
-    def pop(self) -> Any:
-        """Take the oldest message. Raises IndexError when there is none."""
-        message = self.queue.popleft()
+    def pop(self) -> Msg | None:
+        """Take the oldest message; None when there is none."""
+        if not self._queue:
+            return None
+        message = self._queue.popleft()
         self.pending_bytes -= len(message.data)
         return message
 
     def clear(self) -> int:
         """Forget what was not taken; returns how many messages that were."""
-        count = len(self.queue)
-        self.queue.clear()
+        count = len(self._queue)
+        self._queue.clear()
         self.pending_bytes = 0
         return count

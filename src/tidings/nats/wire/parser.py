@@ -15,7 +15,7 @@ from typing import Any
 
 from tidings.nats.errors import ProtocolError
 from tidings.nats.wire.events import Err, Event, Info, Ok, Ping, Pong
-from tidings.nats.wire.message import Message, Route
+from tidings.nats.wire.message import Msg, Route
 
 __all__ = ["MAX_CONTROL_LINE", "MAX_HEADERS", "MAX_PAYLOAD", "READ_SIZE", "Parser"]
 
@@ -33,7 +33,6 @@ class Parser:
     """Turns what the server sends into messages on `routes` and a list of events.
 
     Args:
-        message_type: what to build for a message; a subclass of `Message` with the same fields.
         max_control_line: bytes of a line.
         max_payload: bytes of headers and payload together.
         max_headers: bytes of a header block.
@@ -45,7 +44,6 @@ class Parser:
 
     def __init__(
         self,
-        message_type: type[Message] = Message,
         *,
         max_control_line: int = MAX_CONTROL_LINE,
         max_payload: int = MAX_PAYLOAD,
@@ -53,7 +51,6 @@ class Parser:
     ) -> None:
         self.routes: dict[int, Route] = {}
         self.unrouted = 0
-        self._message_type = message_type
         self._max_control_line = max_control_line
         self._max_payload = max_payload
         self._max_headers = max_headers
@@ -61,9 +58,7 @@ class Parser:
         self._start = 0  # the first byte not yet parsed
         self._end = 0  # one past the last byte received
         self._scanned = 0  # no line end stands before this one
-        self._body: tuple[bytes, bytes, int, int, int] | None = (
-            None  # the message whose payload is awaited
-        )
+        self._body: tuple[bytes, bytes, int, int, int] | None = None  # the message whose payload is awaited
         self._touched: list[Route] = []
         self._error: str | None = None
 
@@ -176,9 +171,7 @@ class Parser:
         size = _number(args[-1], line)
         header_size = _number(args[-2], line) if with_headers else 0
         if size > self._max_payload:
-            raise ProtocolError(
-                f"a message of {size} bytes exceeds the limit of {self._max_payload}"
-            )
+            raise ProtocolError(f"a message of {size} bytes exceeds the limit of {self._max_payload}")
         if header_size > min(size, self._max_headers):
             raise ProtocolError(f"a header block of {header_size} bytes: {line[:80]!r}")
         reply = args[2] if len(args) == 3 + sizes else b""
@@ -198,7 +191,7 @@ class Parser:
             self.unrouted += 1
         else:
             body = self._start + max(header_size, 0)
-            message = self._message_type(
+            message = Msg(
                 subject.decode("utf-8", "surrogateescape"),
                 reply.decode("utf-8", "surrogateescape"),
                 self._view[body:end].tobytes(),

@@ -51,9 +51,7 @@ def check_pattern(pattern: str, what: str = "subject") -> None:
     if reason := _reason(pattern, what):
         raise BadSubjectError(reason)
     if ">" in pattern.split(".")[:-1]:
-        raise BadSubjectError(
-            f"{what} {pattern!r}: '>' matches the rest and can only be the last token"
-        )
+        raise BadSubjectError(f"{what} {pattern!r}: '>' matches the rest and can only be the last token")
 
 
 def check_queue(queue: str) -> None:
