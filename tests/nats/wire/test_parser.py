@@ -182,18 +182,6 @@ def test_a_route_that_dropped_is_touched_too(twin):
     assert [(route.pending_msgs, route.dropped) for route in parser.take_touched()] == [(1, 1)]
 
 
-def test_messages_are_made_of_the_type_asked_for(twin):
-    class Own(twin.Msg):
-        __slots__ = ("extra",)
-
-    parser = twin.Parser(Own)
-    parser.routes[1] = twin.Route(1)
-    parser.feed(b"MSG a 1 2\r\nhi\r\n")
-    message = parser.routes[1].pop()
-    assert type(message) is Own
-    message.extra = message.data
-
-
 def test_a_line_up_to_the_limit(twin):
     """Which counts the CR, not the LF."""
     parser = twin.reader(max_control_line=20)
