@@ -5,29 +5,21 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from tidings.nats.core.options import ErrorCallback
 
-__all__ = ["Callbacks", "as_async"]
+__all__ = ["Callbacks", "is_coroutine_function"]
 
 logger = logging.getLogger("tidings.nats")
 
 
-def as_async(callback: Callable[..., Any]) -> Callable[..., Awaitable[object]]:
-    """`callback` as something to await; a plain function is called in place."""
-    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
-        getattr(callback, "__call__", None)  # noqa: B004  an object with an async __call__
-    ):
-        return callback
-
-    async def call(*args: Any) -> None:
-        result = callback(*args)
-        if inspect.isawaitable(result):
-            await result
-
-    return call
+def is_coroutine_function(callback: Callable[..., object]) -> bool:
+    """Whether calling `callback` gives a coroutine; an object counts by its ``__call__``."""
+    return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
+        getattr(callback, "__call__", None)  # noqa: B004
+    )
 
 
 class Callbacks:
@@ -69,12 +61,18 @@ class Callbacks:
 
     async def _run(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
         try:
-            await as_async(callback)(*args)
+            await _call(callback, *args)
         except Exception as error:
             self.report(error)
 
     async def _run_error_cb(self, callback: ErrorCallback, error: Exception) -> None:
         try:
-            await as_async(callback)(error)
+            await _call(callback, error)
         except Exception:
             logger.exception("the error callback failed on %s: %s", type(error).__name__, error)
+
+
+async def _call(callback: Callable[..., object], *args: object) -> None:
+    result = callback(*args)
+    if inspect.isawaitable(result):
+        await result

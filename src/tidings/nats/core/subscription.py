@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextvars
+import inspect
 from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from tidings.nats.core.callbacks import as_async
+from tidings.nats.core.callbacks import is_coroutine_function
 from tidings.nats.core.options import MsgCallback, SubscriptionLimits
 from tidings.nats.errors import (
     BadSubscriptionError,
@@ -265,6 +265,7 @@ class Subscription(Route):
         """Await the callback for each message until none is left."""
         callback = self._callback
         assert callback is not None
+        is_async = is_coroutine_function(callback)
         pop = self.pop
         try:
             while self.pending_msgs:
@@ -273,7 +274,9 @@ class Subscription(Route):
                     if message is None:
                         return
                     try:
-                        await callback(message)
+                        result = callback(message)
+                        if result is not None and (is_async or inspect.isawaitable(result)):
+                            await result
                     except Exception as error:
                         self._home.report(error)
                     except asyncio.CancelledError as error:
