@@ -82,7 +82,7 @@ class Subscription(Route):
         self._home = home
         self.subject = subject
         self.queue_group = queue_group
-        self._callback: Callable[[Msg], Awaitable[object]] | None = as_async(callback) if callback else None
+        self._callback = callback
         # A callback sees the context variables of whoever subscribed, not those of the socket's reader.
         self._context = contextvars.copy_context() if callback else None
         self._worker: asyncio.Task[None] | None = None
