@@ -7,7 +7,7 @@ import builtins
 import contextvars
 import inspect
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidings.nats.core.callbacks import is_coroutine_function
 from tidings.nats.core.options import MsgCallback, SubscriptionLimits
@@ -274,7 +274,7 @@ class Subscription(Route):
                     if message is None:
                         return
                     try:
-                        result = callback(message)
+                        result: Any = callback(message)
                         if result is not None and (is_async or inspect.isawaitable(result)):
                             await result
                     except Exception as error:

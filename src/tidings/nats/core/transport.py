@@ -26,9 +26,11 @@ async def open_tcp(server: Server, make_protocol: Callable[[], ProtocolT]) -> Pr
         OSError: refused, unreachable, or the name does not resolve.
     """
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.create_connection(
-        make_protocol, server.host, server.port, happy_eyeballs_delay=0.25
+    # uvloop tries the addresses one after the other and knows no delay.
+    stagger: dict[str, float] = (
+        {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
     )
+    transport, protocol = await loop.create_connection(make_protocol, server.host, server.port, **stagger)  # type: ignore[arg-type]
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
