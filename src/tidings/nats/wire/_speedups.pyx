@@ -854,7 +854,7 @@ cdef class Encoder:
         self._size = size
         if before == 0 and self._on_first is not None:
             self._on_first()
-        return size
+        return self._size
 
     cdef object _gather_control(self, bytes line):
         cdef Py_ssize_t n = PyBytes_GET_SIZE(line), before = self._size
@@ -864,7 +864,7 @@ cdef class Encoder:
         self._control.append((before, self._size))
         if before == 0 and self._on_first is not None:
             self._on_first()
-        return before + n
+        return self._size
 
     def subscribe(self, sid, subject, queue=""):
         """Gather ``SUB``."""

@@ -78,15 +78,10 @@ class Encoder:
         if reply:
             check_subject(reply, "reply subject")
             line += reply.encode("utf-8", "surrogateescape") + b" "
+        block = self._header_block(headers) if headers else b""
         data = as_bytes(payload)
-        if headers:
-            block = self._header_block(headers)
-            line = b"H%b%d %d\r\n" % (line, len(block), len(block) + len(data))
-            size = len(block) + len(data)
-        else:
-            block = b""
-            size = len(data)
-            line = b"%b%d\r\n" % (line, size)
+        size = len(block) + len(data)
+        line = b"H%b%d %d\r\n" % (line, len(block), size) if block else b"%b%d\r\n" % (line, size)
         if size > self.max_payload:
             raise MaxPayloadError(
                 f"headers and payload are {size} bytes, the server accepts {self.max_payload} (max_payload)"
@@ -143,9 +138,11 @@ class Encoder:
 
     def _know(self, subject: str) -> bytes:
         check_subject(subject)
-        if len(self._known) >= _KNOWN_SUBJECTS:
-            self._known.clear()
-        line = self._known[subject] = b"PUB " + subject.encode("utf-8", "surrogateescape") + b" "
+        line = b"PUB " + subject.encode("utf-8", "surrogateescape") + b" "
+        if len(line) < self._max_control_line:
+            if len(self._known) >= _KNOWN_SUBJECTS:
+                self._known.clear()
+            self._known[subject] = line
         return line
 
     def _header_block(self, headers: HeaderInput) -> bytes:
