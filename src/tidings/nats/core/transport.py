@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tidings.nats.core.servers import Server
 
@@ -27,10 +27,10 @@ async def open_tcp(server: Server, make_protocol: Callable[[], ProtocolT]) -> Pr
     """
     loop = asyncio.get_running_loop()
     # uvloop tries the addresses one after the other and knows no delay.
-    stagger: dict[str, float] = (
-        {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
-    )
-    transport, protocol = await loop.create_connection(make_protocol, server.host, server.port, **stagger)  # type: ignore[arg-type]
+    stagger: Any = {"happy_eyeballs_delay": 0.25} if isinstance(loop, asyncio.BaseEventLoop) else {}
+    transport: asyncio.Transport
+    protocol: ProtocolT
+    transport, protocol = await loop.create_connection(make_protocol, server.host, server.port, **stagger)
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

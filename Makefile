@@ -1,0 +1,43 @@
+# One verb, one command. Everything sets itself up: a virtual environment, the wheels, the nats-server.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test test-here lint bench fuzz docs clean
+
+help:            ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+# An environment is good as long as nothing that defines it changed.
+$(VENV)/.ready-%: pyproject.toml setup.py scripts/setup-venv.sh src/tidings/nats/wire/_speedups.pyx
+	@scripts/setup-venv.sh $(VENV) $(PYTHON) $*
+	@touch $@
+
+demo: $(VENV)/.ready-demo   ## a year of temperatures through three services on an embedded server
+	@$(BIN)/python -m examples.temperatures
+
+test:            ## the suite: both wire twins, and each end of the Python versions found
+	@PYTHON=$(PYTHON) scripts/test.sh
+
+test-here: $(VENV)/.ready-test   ## the suite once: this Python, the wire twin at hand; ARGS="-k name" selects
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.ready-lint $(VENV)/.ready-test   ## format, style, types (mypy strict, pyright on the public API)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench:           ## beside natsio, nats-core, nats-py, FastStream and the C client; writes bench/results.md
+	@PYTHON=$(PYTHON) scripts/bench.sh
+
+fuzz: $(VENV)/.ready-test   ## the wire core under AddressSanitizer; ARGS="--seconds 600" for longer
+	@PYTHON=$(BIN)/python scripts/fuzz-wire.sh $(ARGS)
+
+docs: $(VENV)/.ready-test   ## run every snippet of the README and docs/, check every link between them
+	@$(BIN)/python -m pytest -q tests/docs
+
+clean:           ## remove what the other verbs made
+	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f src/tidings/nats/wire/_speedups.c src/tidings/nats/wire/*.so
