@@ -52,8 +52,9 @@ class Subscription(Route):
         "_draining",
         "_home",
         "_idle",
+        "_is_dropping",
         "_iterated",
-        "_reported",
+        "_seen_dropped",
         "_waiters",
         "_worker",
         "queue_group",
@@ -90,7 +91,8 @@ class Subscription(Route):
         self._idle: asyncio.Future[None] | None = None
         self._batch = 0
         self._iterated = False
-        self._reported = 0
+        self._is_dropping = False
+        self._seen_dropped = 0
         self._closed = False
         self._draining = False
 
@@ -116,11 +118,11 @@ class Subscription(Route):
 
     def wake(self) -> None:
         """Called by the link when messages came: let the reader go on."""
-        if self.dropped != self._reported:
-            first = self._reported == 0
-            self._reported = self.dropped
-            if first:
-                self._home.report(SlowConsumerError(self.subject, self.sid, self.dropped))
+        dropped_before, self._seen_dropped = self._seen_dropped, self.dropped
+        is_dropping = self.dropped > dropped_before
+        if is_dropping and not self._is_dropping:  # told once, until a batch comes through whole
+            self._home.report(SlowConsumerError(self.subject, self.sid, self.dropped))
+        self._is_dropping = is_dropping
         if self._callback is not None:
             if self._worker is None and self.pending_msgs:
                 self._worker = asyncio.get_running_loop().create_task(self._work(), context=self._context)
