@@ -73,6 +73,9 @@ class FieldError:
         return f"{', '.join(where)}: {self.problem}" if where else self.problem
 
 
+_SHOWN = 5  # errors in the text of a ValidationError: it goes into logs and headers
+
+
 class ValidationError(TidingsError, ValueError):
     """A payload, header or path that is not what a handler asks for.
 
@@ -84,7 +87,10 @@ class ValidationError(TidingsError, ValueError):
     """
 
     def __init__(self, channel: str, errors: tuple[FieldError, ...]) -> None:
-        super().__init__(f"message of {channel!r}: {'; '.join(str(error) for error in errors)}")
+        shown = [str(error) for error in errors[:_SHOWN]]
+        if len(errors) > _SHOWN:
+            shown.append(f"and {len(errors) - _SHOWN} more")
+        super().__init__(f"message of {channel!r}: {'; '.join(shown)}")
         self.channel = channel
         self.errors = errors
 

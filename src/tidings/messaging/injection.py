@@ -8,6 +8,7 @@ before it. A dependency that several parameters ask for is one step, and so is c
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from logging import Logger
 from operator import itemgetter
@@ -95,7 +96,7 @@ def with_injection(
 
     if builder.opens:
         return call_and_close
-    return lambda message: call_in(None, message)
+    return partial(call_in, None)
 
 
 def payload_of(signature: Signature, surroundings: Surroundings) -> Payload:

@@ -63,7 +63,10 @@ class Outcome:
     def _message(self, native: Any) -> Message[Any]:
         """The message around `native`; the one there is, if something in the handler made one."""
         found = handling.get()
-        return self._message_of(native) if found is native else cast(Message[Any], found)
+        if found is native:
+            found = self._message_of(native)
+            handling.set(found)
+        return cast(Message[Any], found)
 
     async def fail(self, native: Any, error: Exception) -> None:
         """Tell of a failure: in the log, and to the requester."""

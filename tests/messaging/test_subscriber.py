@@ -1,0 +1,131 @@
+"""Subscribers as decorators and as objects."""
+
+import pytest
+
+from tests.messaging.fakes import FakeBroker, FakeSource
+from tidings.messaging.errors import NotConnectedError, SetupError
+from tidings.messaging.subscriber import Subscriber
+
+
+async def handler(body: bytes) -> int:
+    return len(body)
+
+
+async def test_the_function_stays_as_it_is_in_either_order() -> None:
+    broker = FakeBroker()
+    for address, decorate in {
+        "a": lambda f: broker.subscriber("a")(broker.publisher("out")(f)),
+        "b": lambda f: broker.publisher("out")(broker.subscriber("b")(f)),
+    }.items():
+
+        async def fresh(body: bytes) -> int:
+            return len(body)
+
+        assert decorate(fresh) is fresh
+        assert await fresh(b"123") == 3
+        await broker.start()
+        await broker.deliver(b"12", address)
+        assert [sent.body for sent in broker.sent] == [b"2"]
+        broker.sent.clear()
+
+
+async def test_one_function_may_have_many_subscribers_and_publishers() -> None:
+    broker = FakeBroker()
+    for address in ("a", "b"):
+        broker.subscriber(address)(handler)
+        broker.publisher(f"{address}-out")(handler)
+    await broker.start()
+    await broker.deliver(b"", "a")
+    await broker.deliver(b"", "b")
+    assert [sent.address for sent in broker.sent] == ["a-out", "b-out"] * 2
+
+
+async def test_methods_are_handlers_too() -> None:
+    class Service:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def handle(self, body: bytes) -> str:
+            return self.name
+
+    broker = FakeBroker()
+    for name in ("one", "two"):
+        service = Service(name)
+        broker.subscriber(name)(broker.publisher(f"{name}-out")(service.handle))
+    await broker.start()
+    await broker.deliver(b"", "one")
+    await broker.deliver(b"", "two")
+    assert [(sent.address, sent.body) for sent in broker.sent] == [("one-out", b"one"), ("two-out", b"two")]
+
+
+async def test_brokers_of_a_factory_do_not_share_what_decorates_a_function() -> None:
+    def create() -> FakeBroker:
+        broker = FakeBroker()
+        broker.subscriber("in")(broker.publisher("out")(handler))
+        return broker
+
+    first, second = create(), create()
+    await second.start()
+    await second.deliver(b"")
+    assert len(second.sent) == 1
+    assert first.sent == []
+
+
+async def test_a_subscriber_made_at_run_time_is_started_by_itself_or_by_the_broker() -> None:
+    broker = FakeBroker()
+    await broker.start()
+    subscriber = broker.subscriber("a")
+    subscriber(handler)
+    assert not subscriber.is_running
+    await subscriber.start()
+    assert subscriber.is_running
+    broker.subscriber("b")(handler)
+    await broker.start()
+    assert list(broker.adapter.handles) == ["a", "b"]
+    await subscriber.stop()
+    await subscriber.stop()
+    assert list(broker.adapter.handles) == ["b"]
+    await broker.stop()
+    assert not subscriber.is_running
+
+
+async def test_what_the_stop_of_a_subscriber_leaves_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    broker = FakeBroker()
+    subscriber = broker.subscriber("a")
+    subscriber(handler)
+    await broker.start()
+    broker.adapter.left = 2
+    await subscriber.stop()
+    assert "2 delivered messages not handled" in caplog.text
+
+
+async def test_a_subscriber_has_one_handler() -> None:
+    subscriber = FakeBroker().subscriber("a")
+    subscriber(handler)
+    with pytest.raises(
+        SetupError, match=r"subscriber of 'a' has the handler .*handler: make a subscriber for each"
+    ):
+        subscriber(handler)
+
+
+async def test_a_subscriber_without_a_handler_does_not_listen() -> None:
+    broker = FakeBroker()
+    broker.subscriber("a")
+    await broker.start()
+    assert broker.adapter.handles == {}
+
+
+async def test_a_start_before_the_broker_says_what_to_call() -> None:
+    subscriber = FakeBroker().subscriber("a")
+    subscriber(handler)
+    with pytest.raises(NotConnectedError, match="call connect"):
+        await subscriber.start()
+
+
+def test_the_options_are_those_of_the_source() -> None:
+    broker = FakeBroker()
+    subscriber = broker.subscriber("a", no_reply=True)
+    assert subscriber.source == FakeSource("a", no_reply=True)
+    assert isinstance(subscriber, Subscriber)
+    with pytest.raises(TypeError, match="unknown"):
+        broker.subscriber("a", unknown=1)  # type: ignore[call-arg]
