@@ -68,9 +68,7 @@ def is_met(ratio: float, target: Target, unit: Unit) -> bool:
     return ratio <= target.factor if unit is Unit.TIME else ratio >= target.factor
 
 
-def target_table(
-    rows: Sequence[Row], targets: Sequence[Target], results: Results, loop: str
-) -> str:
+def target_table(rows: Sequence[Row], targets: Sequence[Target], results: Results, loop: str) -> str:
     """One line a target: the figures, the ratio, what it should be and whether it is."""
     by_name = {row.name: row for row in rows}
     lines = [
@@ -98,14 +96,10 @@ def _median(summary: Summary | None, row: Row) -> str:
     return f"{show(summary.median, row.unit)} {row.unit.value}" if summary else "no figure"
 
 
-def figure_table(
-    rows: Sequence[Row], contenders: Sequence[str], results: Results, loop: str
-) -> str:
+def figure_table(rows: Sequence[Row], contenders: Sequence[str], results: Results, loop: str) -> str:
     """One line a row: each contender's median, with the lowest and highest figure."""
     tried = [row for row in rows if any(results.tried(row.name, name, loop) for name in contenders)]
-    there = [
-        name for name in contenders if any(results.tried(row.name, name, loop) for row in tried)
-    ]
+    there = [name for name in contenders if any(results.tried(row.name, name, loop) for row in tried)]
     lines = [
         (f"{row.title}, {row.unit.value}", *(_cell(results, row, name, loop) for name in there))
         for row in tried
@@ -119,9 +113,7 @@ def _cell(results: Results, row: Row, contender: str, loop: str) -> str:
     summary = results.of(row.name, contender, loop)
     if summary is None:
         return "failed"
-    low, median, high = (
-        show(figure, row.unit) for figure in (summary.low, summary.median, summary.high)
-    )
+    low, median, high = (show(figure, row.unit) for figure in (summary.low, summary.median, summary.high))
     return median if low == high else f"{median} ({low} to {high})"
 
 

@@ -125,9 +125,7 @@ def measure(command: list[str], contender: Contender, record: Record) -> float |
     """One figure; None when the process failed, whose last words are printed."""
     env, words = os.environ | contender.env, ""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, env=env, cwd=ROOT, timeout=TIMEOUT
-        )
+        done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, timeout=TIMEOUT)
         words = "\n".join(done.stderr.splitlines()[-LAST_WORDS:])
         figure, wire = report.parse_figure(done.stdout)
     except (subprocess.TimeoutExpired, ValueError) as error:

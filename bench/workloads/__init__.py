@@ -65,6 +65,11 @@ class Meter:
         self._first: float | None = None
         self._start: tuple[float, int] | None = None
 
+    @property
+    def warming(self) -> bool:
+        """Whether the warm-up goes on."""
+        return self._start is None
+
     def tick(self, count: int) -> bool:
         """Note that `count` have come by now; True once the section is over and `rate` is known."""
         now = clock()

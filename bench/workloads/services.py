@@ -15,6 +15,10 @@ SOURCE = "bench.in"
 SINK = "bench.out"
 JSON = '{"id":7,"v":1.5}'  # 16 bytes
 BYTES = "0123456789abcdef"
+# Messages under way at the start. With each step of the warm-up they become more, up to MOST: so a
+# fast service always finds some, and a slow one does not drown in what it has yet to work off.
+WINDOW = 1_000
+MOST = 20_000
 TIMEOUT = 60.0  # seconds; the slowest handler does some hundred messages a second
 
 Start = Callable[[str, Callable[[], None]], Awaitable[Any]]
@@ -64,17 +68,13 @@ async def chain(driver: ServiceDriver, run: Run) -> float:
     async def results_come() -> None:
         """So that nobody is timed who publishes nothing."""
         with closing(sink):
-            await asyncio.to_thread(
-                feeder.receive_until, sink, b"MSG %b 1" % SINK.encode(), feeder.STEP
-            )
+            await asyncio.to_thread(feeder.receive_until, sink, b"MSG %b 1" % SINK.encode(), feeder.STEP)
 
     return await _handled(driver.chain, JSON, run, first=results_come())
 
 
-async def _handled(
-    start: Start, payload: str, run: Run, first: Awaitable[None] | None = None
-) -> float:
-    finished, meter, count = asyncio.Event(), Meter(run.warmup, run.seconds), 0
+async def _handled(start: Start, payload: str, run: Run, first: Awaitable[None] | None = None) -> float:
+    finished, meter, count, window = asyncio.Event(), Meter(run.warmup, run.seconds), 0, WINDOW
 
     with _feeder(run.url, payload) as leave:
 
@@ -82,13 +82,20 @@ async def _handled(
             nonlocal count
             count += 1
             if count % feeder.STEP == 0:
-                if meter.tick(count):
-                    finished.set()
-                else:
-                    os.write(leave, b".")
+                step()
+
+        def step() -> None:
+            nonlocal window
+            if meter.tick(count):
+                finished.set()
+            elif meter.warming and window < MOST:
+                window += feeder.STEP
+                os.write(leave, b"..")
+            else:
+                os.write(leave, b".")
 
         _keep = await start(run.url, handled)
-        os.write(leave, b"." * feeder.WINDOW)
+        os.write(leave, b"." * (WINDOW // feeder.STEP))
         async with asyncio.timeout(TIMEOUT):
             if first:
                 await first
