@@ -10,7 +10,7 @@ import asyncio
 import builtins
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from tidings.nats.core.auth import credentials
 from tidings.nats.core.options import Options
@@ -76,8 +76,7 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Called by the loop: where to read into."""

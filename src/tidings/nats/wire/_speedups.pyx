@@ -680,7 +680,7 @@ cdef class Parser:
         if self._long_filled < self._long_size or held < 2:
             return False
         if tail[0] != 13 or tail[1] != 10:
-            raise ProtocolError(f"the payload of {self._long_size} bytes is not followed by CRLF")
+            raise ProtocolError(f"the payload of {self._size} bytes is not followed by CRLF")
         self._start += 2
         found = self.routes.get(self._sid)  # only now: the subscription may have ended meanwhile
         if found is None:
