@@ -154,9 +154,11 @@ def test_a_long_message_without_a_route_is_skipped(twin, pump):
 
 
 @pytest.mark.parametrize("tail", [b"\n\r", b"xx", b"\rx"])
-def test_a_long_payload_is_followed_by_a_line_end(twin, pump, tail):
-    data = b"MSG a 1 %d\r\n%b%b" % (2 * READ_SIZE, bytes(2 * READ_SIZE), tail)
-    with pytest.raises(ProtocolError, match="is not followed by CRLF"):
+@pytest.mark.parametrize("line", [b"MSG a 1", b"HMSG a 1 26"])
+def test_a_long_payload_is_followed_by_a_line_end(twin, pump, line, tail):
+    size = 2 * READ_SIZE
+    data = b"%b %d\r\n%b%b%b" % (line, size, HEADERS, bytes(size - len(HEADERS)), tail)
+    with pytest.raises(ProtocolError, match=f"the payload of {size} bytes is not followed by CRLF"):
         pump(twin.reader(1), [data])
 
 
