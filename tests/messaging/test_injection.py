@@ -443,7 +443,10 @@ class OtherMessage(FakeMessage):
         (standard_logger, "annotate 'logger' with tidings.Logger"),
         (unknown_path, r"asks for \{level\} of the address, but 'in' has no named parts"),
         (variadic, r"variadic takes \*args.*: name each parameter"),
-        (opaque, "the payload of 'in' cannot be read into 'x': Opaque is no type .* needs a marker"),
+        (
+            opaque,
+            "the payload of 'in' cannot be read into 'x': pydantic cannot validate Opaque: .* needs a marker",
+        ),
         (generator, "generator yields: a handler returns its one result"),
         (two_kinds, "two parameters named 'x' ask for different parts of the payload of 'in'"),
         (circle, "circle depends on itself"),

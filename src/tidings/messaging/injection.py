@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from logging import Logger
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias, get_origin
 
 from .endpoints import Decode
 from .errors import SetupError
 from .message import Message
-from .params import ContextMarker, DependsMarker, HeaderMarker, PathMarker
+from .params import MISSING, ContextMarker, DependsMarker, HeaderMarker, PathMarker
 from .payload import Payload, payload_for
 from .signature import Parameter, Signature, describe, read_signature
 from .sources import attribute_source, context_source, header_source, path_source
@@ -119,12 +119,21 @@ def _payload_parameters(
                 raise SetupError(f"the dependency {describe(function)} depends on itself")
             inner = read_signature(function)
             yield from _payload_parameters(inner, surroundings, (*within, function))
-        elif parameter.marker is None and _slot_of_type(parameter, surroundings) is None:
+        elif parameter.marker is None and not _is_given(parameter, surroundings):
             yield parameter
 
 
 def _function_of(marker: DependsMarker, surroundings: Surroundings) -> Callable[..., Any]:
     return surroundings.overrides.get(marker.dependency, marker.dependency)
+
+
+def _is_given(parameter: Parameter, surroundings: Surroundings) -> bool:
+    """Whether the annotation names something beside the payload."""
+    return _is_native(parameter, surroundings) or _slot_of_type(parameter, surroundings) is not None
+
+
+def _is_native(parameter: Parameter, surroundings: Surroundings) -> bool:
+    return parameter.annotation is getattr(surroundings.message_type, "native_type", MISSING)
 
 
 def _slot_of_type(parameter: Parameter, surroundings: Surroundings) -> int | None:
@@ -176,6 +185,8 @@ class _Builder:
             case PathMarker():
                 names = self._surroundings.path_names
                 return self._add(path_source(parameter, marker, channel, names), (MESSAGE,))
+        if _is_native(parameter, self._surroundings):
+            return self._add(attrgetter("raw"), (MESSAGE,))
         slot = _slot_of_type(parameter, self._surroundings)
         return self._payload_slots[parameter.name] if slot is None else slot
 

@@ -146,7 +146,12 @@ def fields_reader(
     if not validate:
         defaults = {name: default for name, (_, default) in fields.items()}
         return lambda body: _unvalidated_fields(body, defaults, empty)
-    validator = _adapter(_fields_class(fields)).validator
+    try:
+        validator = _adapter(_fields_class(fields)).validator
+    except SetupError:
+        for annotation, _ in fields.values():
+            _adapter(_for_pydantic(annotation))  # that of the field at fault says more
+        raise
     of_json, of_python = validator.validate_json, validator.validate_python
     values = attrgetter(*fields)
 
@@ -298,7 +303,8 @@ def _adapter(annotation: Any) -> "TypeAdapter[Any]":
     try:
         return TypeAdapter(annotation)
     except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        raise SetupError(f"{name_of(annotation)} is no type that pydantic knows how to validate") from error
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise SetupError(f"pydantic cannot validate {name_of(annotation)}: {reason}") from error
 
 
 def _msgspec() -> Any:

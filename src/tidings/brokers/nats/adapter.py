@@ -94,10 +94,11 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
                 left = sum(_unhandled(subscription) for subscription in self._subscriptions)
         finally:
             await client.close()
+            workers = [each.stop() for each in self._subscriptions]
             self._client = None
             self._subscriptions.clear()
             drain.cancel()
-            await asyncio.gather(drain, return_exceptions=True)
+            await asyncio.wait([drain, *filter(None, workers)], timeout=_PATIENCE)
         return left
 
     async def ping(self, timeout: float) -> bool:
@@ -199,6 +200,7 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         await self.publish(message.reply_to, b"", headers)
 
 
+_PATIENCE = 2.0  # seconds that cancelled handlers have to come to their end
 _FOREVER = 365 * 24 * 3600.0  # seconds: `close` has a timeout of its own
 
 

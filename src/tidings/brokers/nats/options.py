@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from tidings.messaging.broker import BrokerKeywords
 from tidings.messaging.endpoints import Destination, Source
 from tidings.nats import ConnectOptions
+from tidings.nats.core.options import DEFAULT_LIMITS
 
 from .subjects import SubjectPattern
 
@@ -29,8 +30,8 @@ class NatsSource(Source):
     subject: str = field(kw_only=False)
     queue: str = ""
     max_msgs: int = 0
-    pending_msgs_limit: int = 512 * 1024
-    pending_bytes_limit: int = 128 * 1024 * 1024
+    pending_msgs_limit: int = DEFAULT_LIMITS.msgs
+    pending_bytes_limit: int = DEFAULT_LIMITS.bytes
 
     @property
     def channel(self) -> str:

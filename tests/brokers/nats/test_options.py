@@ -1,0 +1,28 @@
+"""What NATS can be told."""
+
+import pytest
+
+from tidings.brokers.nats import NatsDestination, NatsSource
+from tidings.brokers.nats.options import NatsKeywords
+from tidings.messaging.broker import BrokerKeywords
+from tidings.nats import ConnectOptions
+
+
+def test_a_source_is_a_subject_and_options_by_name() -> None:
+    source = NatsSource("logs.{level}", queue="workers", no_reply=True)
+    assert source.channel == "logs.{level}"
+    assert list(source.path_names) == ["level"]
+    assert source.pattern.subject == "logs.*"
+    with pytest.raises(TypeError):
+        NatsSource("logs", "workers")  # type: ignore[misc]
+
+
+def test_a_destination_is_a_subject_and_options_by_name() -> None:
+    assert NatsDestination("out", reply_to="back").channel == "out"
+
+
+def test_no_option_of_a_broker_hides_one_of_the_client() -> None:
+    assert not BrokerKeywords.__annotations__.keys() & ConnectOptions.__annotations__.keys()
+    assert NatsKeywords.__annotations__.keys() == (
+        BrokerKeywords.__annotations__.keys() | ConnectOptions.__annotations__.keys()
+    )
