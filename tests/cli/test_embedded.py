@@ -85,3 +85,47 @@ def test_a_folder_that_cannot_be_made(start, module, folder) -> None:
     command = start("run", "main:app", "--embedded", "--store-dir", "file/streams")
     assert command.end() == Exit.NO_SERVER
     assert "no folder for it" in command.err
+
+
+# Holds every message until the stop has begun; all of them have been delivered by then.
+HOLDING_APP = """
+import asyncio
+from tidings import App, Logger
+from tidings.brokers.nats import NatsBroker
+
+broker = NatsBroker()
+app = App(broker)
+gate = asyncio.Event()
+handled = []
+
+@broker.subscriber("numbers")
+async def hold(number: int, logger: Logger) -> None:
+    await gate.wait()
+    handled.append(number)
+
+@app.after_startup
+async def publish() -> None:
+    for number in range(500):
+        await broker.publish(number, "numbers")
+    await broker.client.flush()
+
+@app.on_shutdown
+def release() -> None:
+    print(len(handled), flush=True)
+    gate.set()
+
+@app.after_shutdown
+def tell() -> None:
+    print(handled == list(range(500)), flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_loses_nothing_that_was_delivered(number: signal.Signals, start, module) -> None:
+    module("main", HOLDING_APP)
+    command = start("run", "--embedded", "main:app")
+    command.wait_line("app started")
+    command.send_to_group(number)
+    assert command.end() == Exit.OK
+    assert command.out().split() == ["0", "True"]
+    assert "numbers              |" in command.err

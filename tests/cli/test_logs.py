@@ -8,7 +8,7 @@ import pytest
 from tidings.cli.logs import ServiceFormatter
 
 
-def line(**extra: str) -> str:
+def line(**extra: object) -> str:
     record = logging.makeLogRecord({"msg": "Hello, %s", "args": ("you",), "levelname": "INFO"})
     record.__dict__.update(extra)
     return re.sub(r"^[\d-]+ [\d:]+,\d+ ", "", ServiceFormatter().format(record))
@@ -31,3 +31,9 @@ def test_a_line_of_the_app_has_no_columns() -> None:
 def test_a_line_of_a_handler(channel: str, correlation_id: str, columns: str) -> None:
     text = line(channel=channel, correlation_id=correlation_id)
     assert text == f"INFO     - {columns} - Hello, you"
+
+
+def test_what_the_columns_show_is_not_said_twice() -> None:
+    record = {"msg": "%s | %s | handled", "args": ("in", "12345678901")}
+    text = line(channel="in", correlation_id="12345678901", **record)
+    assert text == "INFO     - in                   | 2345678901 - handled"

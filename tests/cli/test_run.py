@@ -151,3 +151,36 @@ def test_without_the_extra_one_line_names_it(library: str, folder: Path) -> None
     )
     assert done.returncode == Exit.NOT_INSTALLED
     assert done.stderr == f'the tidings command needs {library}: pip install "tidings[services]"\n'
+
+
+def test_no_server_is_told_without_secrets_and_with_what_to_do(start, module) -> None:
+    module(
+        "main",
+        """
+        from tidings import App
+        from tidings.brokers.nats import NatsBroker
+        app = App(NatsBroker(connect_attempts=1))
+        """,
+    )
+    # Port 1 is tcpmux: nothing listens there.
+    command = start("run", "main:app", TIDINGS_NATS_SERVERS="nats://me:secret@127.0.0.1:1")
+    assert command.end() == Exit.NO_SERVER
+    assert "tidings: no connection to nats://127.0.0.1:1" in command.err
+    assert "nats-server" in command.err
+    assert "TIDINGS_NATS_SERVERS" in command.err
+    assert "--embedded" in command.err
+    assert "secret" not in command.err
+    assert "Traceback" not in command.err
+
+
+def test_refused_credentials_are_told_without_them(start, module, nats_server) -> None:
+    module(
+        "main",
+        "from tidings import App\nfrom tidings.brokers.nats import NatsBroker\napp = App(NatsBroker())",
+    )
+    url = f"nats://me:secret@{nats_server.host}:{nats_server.port}"
+    command = start("run", "main:app", TIDINGS_NATS_SERVERS=url)
+    assert command.end() == Exit.NO_SERVER
+    assert "tidings: the server refuses us" in command.err
+    assert "secret" not in command.err
+    assert "Traceback" not in command.err

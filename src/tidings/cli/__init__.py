@@ -14,9 +14,7 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line `args` (default: the process's own); ends with an `Exit` code."""
     missing = ", ".join(name for name in _NEEDED if find_spec(name) is None)
     if missing:
-        print(
-            f'the tidings command needs {missing}: pip install "tidings[services]"', file=sys.stderr
-        )
+        print(f'the tidings command needs {missing}: pip install "tidings[services]"', file=sys.stderr)
         sys.exit(Exit.NOT_INSTALLED)
     from .commands import run_command_line
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tidings.app import App
-from tidings.messaging.errors import BrokerConnectionError
+from tidings.messaging.errors import BrokerConnectionError, BrokerRefusedError
 from tidings.nats.version import __version__
 
 from .embedded import SERVERS_VARIABLE, STORE_DIR, embedded_server
@@ -73,15 +73,11 @@ def tidings(
 def run(
     target: Annotated[
         str,
-        typer.Argument(
-            metavar="MODULE:APP", help="The App to run, such as main:app.", show_default=False
-        ),
+        typer.Argument(metavar="MODULE:APP", help="The App to run, such as main:app.", show_default=False),
     ],
     embedded: Annotated[
         bool,
-        typer.Option(
-            "--embedded", help="Start a nats-server for the service, and stop it with it."
-        ),
+        typer.Option("--embedded", help="Start a nats-server for the service, and stop it with it."),
     ] = False,
     store_dir: Annotated[
         Path | None,
@@ -94,9 +90,7 @@ def run(
         LogLevel,
         typer.Option("--log-level", "-l", help="The least level to log.", case_sensitive=False),
     ] = LogLevel.INFO,
-    app_dir: Annotated[
-        Path, typer.Option(help="The folder to import MODULE from.", metavar="DIR")
-    ] = Path(),
+    app_dir: Annotated[Path, typer.Option(help="The folder to import MODULE from.", metavar="DIR")] = Path(),
     factory: Annotated[
         bool, typer.Option("--factory", "-f", help="APP is a function that returns the App.")
     ] = False,
@@ -133,13 +127,11 @@ def _serve(app: App, runner: asyncio.Runner) -> None:
         ) from error
 
 
-def _no_server(error: Exception) -> str:
-    reason = f"{error}" + (f" ({error.__cause__})" if error.__cause__ else "")
-    return (
-        f"{_without_secrets(reason)}\n"
-        "Start a server (nats-server), let tidings start one (--embedded), "
-        f"or name yours: {SERVERS_VARIABLE}=nats://HOST:4222"
-    )
+def _no_server(error: BrokerConnectionError) -> str:
+    if isinstance(error, BrokerRefusedError):
+        text = f"the server refuses us: {error}. Check the user, password or token in {SERVERS_VARIABLE}, "
+        return _without_secrets(text + "or those that the broker is given")
+    return _without_secrets(f"{error}\nFor one that comes and goes with the service: tidings run --embedded")
 
 
 def _without_secrets(text: str) -> str:

@@ -51,9 +51,7 @@ def load_app(target: Target, app_dir: Path, *, factory: bool = False) -> App:
         found = _build(found, target)
     if isinstance(found, App):
         return found
-    raise CommandError(
-        Exit.NO_APP, f"{target} is {_kind(found)}, not an App{_advice(found, target)}"
-    )
+    raise CommandError(Exit.NO_APP, f"{target} is {_kind(found)}, not an App{_advice(found, target)}")
 
 
 def _import(target: Target, app_dir: Path) -> ModuleType:

@@ -35,14 +35,14 @@ class ServiceFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: D102 the base class's
         channel = getattr(record, "channel", "")
-        # The end of an id, since ids of one process often begin alike.
-        correlation_id = getattr(record, "correlation_id", "")[-_CORRELATION_WIDTH:]
+        correlation_id = getattr(record, "correlation_id", "")
         record.columns = ""
         if channel:
-            record.columns = (
-                f"{_printable(channel):<{_CHANNEL_WIDTH}} | "
-                f"{_printable(correlation_id):<{_CORRELATION_WIDTH}} - "
-            )
+            # The framework's own lines begin with both, for formatters without columns.
+            record.message = record.message.removeprefix(f"{channel} | {correlation_id} | ")
+            # The end of an id, since ids of one process often begin alike.
+            short_id = _printable(correlation_id[-_CORRELATION_WIDTH:])
+            record.columns = f"{_printable(channel):<{_CHANNEL_WIDTH}} | {short_id:<{_CORRELATION_WIDTH}} - "
         return super().formatMessage(record)
 
 

@@ -1,0 +1,1 @@
+"""A year of hourly temperatures of two cities, through a service of three chained handlers."""
