@@ -118,8 +118,8 @@ def _cell(results: Results, row: Row, contender: str, loop: str) -> str:
 
 
 def show(figure: float, unit: Unit) -> str:
-    """Three digits of a time, a whole number of a rate."""
-    return f"{figure:.3g}" if unit is Unit.TIME else f"{figure:,.0f}"
+    """Three digits of a short time, else a whole number."""
+    return f"{figure:.3g}" if unit is Unit.TIME and figure < 100 else f"{figure:,.0f}"
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

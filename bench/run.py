@@ -8,7 +8,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,19 +30,23 @@ LAST_WORDS = 12  # lines of a failed process that are shown
 class Plan:
     """How often each figure is taken, and for how long (seconds)."""
 
-    rounds: int
+    rounds: Mapping[str, int]  # by loop
     seconds: float
     warmup: float
+    uvloop_rows: tuple[str, ...] = ()  # all of them, where it names none
+
+    def loops(self, row: Row) -> tuple[str, ...]:
+        """The loops that the row is measured with."""
+        chosen = not self.uvloop_rows or row.name in self.uvloop_rows
+        return tuple(loop for loop in row.loops if loop == LOOPS[0] or chosen)
 
     def __str__(self) -> str:
-        return (
-            f"median of {self.rounds} processes, each of {self.seconds:g} s"
-            f" after {self.warmup:g} s of warm-up"
-        )
+        rounds = " or ".join(f"{number} ({loop})" for loop, number in self.rounds.items())
+        return f"median of {rounds} processes, each of {self.seconds:g} s after {self.warmup:g} s of warm-up"
 
 
-FULL = Plan(rounds=5, seconds=0.5, warmup=0.15)
-SHORT = Plan(rounds=1, seconds=0.12, warmup=0.04)
+FULL = Plan({"asyncio": 5, "uvloop": 3}, seconds=0.5, warmup=0.1)
+SHORT = Plan({"asyncio": 1, "uvloop": 1}, seconds=0.12, warmup=0.04, uvloop_rows=("callback", "model"))
 
 
 @dataclass
@@ -56,7 +60,8 @@ class Record:
 def main() -> None:
     options = parse_arguments()
     plan = SHORT if options.short else FULL
-    plan = replace(plan, rounds=options.rounds or plan.rounds)
+    if options.rounds:
+        plan = replace(plan, rounds=dict.fromkeys(LOOPS, options.rounds))
     rows = [row for row in ROWS if not options.rows or row.name in options.rows]
 
     with c_program() as program:
@@ -94,9 +99,11 @@ Step = tuple[Row, str, Contender]
 
 def schedule(plan: Plan, rows: Sequence[Row], present: Sequence[Contender]) -> Iterator[Step]:
     """The order of all measurements: the contenders of a row take turns at being the first."""
-    for number in range(plan.rounds):
+    for number in range(max(plan.rounds.values())):
         for row in rows:
-            for loop in row.loops:
+            for loop in plan.loops(row):
+                if number >= plan.rounds[loop]:
+                    continue
                 here = [
                     each
                     for each in present
@@ -113,7 +120,7 @@ def measure_all(bench: Bench, plan: Plan, steps: Iterator[Step], url: str) -> Re
         run = Run(url, plan.seconds, plan.warmup, row.size)
         figure = measure(bench.command(contender, row, loop, run), contender, record)
         # The C client knows no event loop: it is measured once and stands in every table.
-        for each in (loop,) if contender.driver else row.loops:
+        for each in (loop,) if contender.driver else plan.loops(row):
             record.measurements.append(Measurement(row.name, contender.name, each, figure))
         shown = "failed" if figure is None else f"{report.show(figure, row.unit)} {row.unit.value}"
         place = f"[{done}/{len(todo)}]"
@@ -147,13 +154,13 @@ def render(
     results = Results(record.measurements)
     names = [each.name for each in CONTENDERS]
     parts = ["# Results of `make bench`", report.facts(about)]
-    if plan.rounds == 1:
+    if max(plan.rounds.values()) == 1:
         parts.append("One round: a look, not a measurement.")
     missing = {each.distribution for each in CONTENDERS} - {each.distribution for each in present}
     if missing:
         parts.append(f"Left out, since not to be had here: {', '.join(sorted(missing))}.")
     for loop in LOOPS:
-        shown = [row for row in rows if loop in row.loops]
+        shown = [row for row in rows if loop in plan.loops(row)]
         if shown:
             targets = report.target_table(shown, TARGETS, results, loop)
             figures = report.figure_table(shown, names, results, loop)

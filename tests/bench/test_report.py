@@ -76,9 +76,7 @@ class TestTargets:
         assert line_of(text, "awaited")[-1] == "**missed**"
 
     def test_without_the_peer_there_is_no_verdict(self) -> None:
-        text = target_table(
-            [RATE], [Target("publish", "natsio", 5)], results(tidings=[2.0]), "asyncio"
-        )
+        text = target_table([RATE], [Target("publish", "natsio", 5)], results(tidings=[2.0]), "asyncio")
         assert line_of(text, "awaited")[2:] == ["natsio: no figure", "", "≥ 5", "not measured"]
 
     def test_against_another_row_of_ours(self) -> None:
@@ -97,8 +95,9 @@ class TestTargets:
         assert len(text.splitlines()) == 2
 
 
-def test_times_have_three_digits_and_rates_none_after_the_point() -> None:
+def test_short_times_have_three_digits_and_the_rest_none_after_the_point() -> None:
     assert show(0.21345, Unit.TIME) == "0.213"
+    assert show(1234.5, Unit.TIME) == "1,234"
     assert show(1_234_567.8, Unit.RATE) == "1,234,568"
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 from bench.contenders import CONTENDERS
 from bench.drivers import __path__ as driver_folders
 from bench.rows import ROWS, Row
-from bench.run import Plan, schedule
+from bench.run import FULL, SHORT, Plan, schedule
 from bench.workloads import Meter
 
 ROW = Row("publish", "", "client.publish", ("tidings", "natsio", "c"))
@@ -11,7 +11,8 @@ PRESENT = [each for each in CONTENDERS if each.name in ROW.contenders]
 
 
 def order(rounds: int) -> list[tuple[str, str]]:
-    steps = schedule(Plan(rounds, 0.1, 0.0), [ROW], PRESENT)
+    plan = Plan({"asyncio": rounds, "uvloop": 1}, 0.1, 0.0)
+    steps = schedule(plan, [ROW], PRESENT)
     return [(loop, contender.name) for _row, loop, contender in steps]
 
 
@@ -25,8 +26,17 @@ def test_the_c_client_is_measured_once_a_round() -> None:
 
 
 def test_who_is_not_installed_is_left_out() -> None:
-    steps = schedule(Plan(3, 0.1, 0.0), [ROW], [])
-    assert list(steps) == []
+    assert list(schedule(FULL, [ROW], [])) == []
+
+
+def test_each_loop_has_its_own_number_of_rounds() -> None:
+    assert order(3).count(("asyncio", "tidings")) == 3
+    assert order(3).count(("uvloop", "tidings")) == 1
+
+
+def test_the_short_form_tries_uvloop_too_but_not_on_every_row() -> None:
+    with_uvloop = {row.name for row in ROWS if "uvloop" in SHORT.loops(row)}
+    assert with_uvloop == set(SHORT.uvloop_rows)
 
 
 def test_every_row_names_contenders_and_every_contender_a_driver() -> None:
