@@ -1,0 +1,58 @@
+"""What tests of the client wait with: callbacks that remember, and a check that nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+__all__ = ["Gathered", "eventually", "leaves_nothing"]
+
+
+class Gathered(list[Any]):
+    """A callback that keeps what it is called with; `await gathered.reach(3)` waits for three."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._more = asyncio.Event()
+
+    def __call__(self, *args: Any) -> None:
+        self.append(args[0] if args else None)
+        self._more.set()
+
+    async def reach(self, count: int = 1) -> list[Any]:
+        async with asyncio.timeout(20):
+            while len(self) < count:
+                self._more.clear()
+                await self._more.wait()
+        return self
+
+    @property
+    def data(self) -> list[bytes]:
+        """The payloads, for a callback of messages."""
+        return [message.data for message in self]
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until `condition` holds, for what has no event to wait for."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@contextlib.asynccontextmanager
+async def leaves_nothing() -> AsyncIterator[None]:
+    """Fails if the block leaves a task or an open file that was not there before."""
+    tasks, files = asyncio.all_tasks(), open_files()
+    yield
+    for _ in range(3):  # what was cancelled needs a turn to end
+        await asyncio.sleep(0)
+    left = asyncio.all_tasks() - tasks
+    assert not left, f"tasks left: {left}"
+    await eventually(lambda: open_files() <= files)  # a socket closes some turns after it was told to
