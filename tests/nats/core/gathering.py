@@ -38,7 +38,7 @@ class Gathered(list[Any]):
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until `condition` holds, for what has no event to wait for."""
     async with asyncio.timeout(20):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
 

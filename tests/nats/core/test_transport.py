@@ -7,9 +7,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-
 from tests.nats.core.gathering import leaves_nothing
 from tests.peers import Peer, Silent
+
 from tidings.nats.core import transport
 from tidings.nats.core.servers import Server
 from tidings.nats.core.transport import open_tcp

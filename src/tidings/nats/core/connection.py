@@ -291,7 +291,7 @@ class Connection:
         self._life.move(Move.ESTABLISHED)
         link.server.failures = 0
         self._link = self._subscriptions.link = link
-        self._take_info(link.info)
+        self._take_info(link)
         replies = self._replies
         link.write(self._subscriptions.replay({replies.sid: (replies.pattern, "")} if replies else {}))
         self._writer.attach(link)
@@ -300,17 +300,19 @@ class Connection:
 
     def _on_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Info):
-            self._take_info(link.info)
+            self._take_info(link)
         elif isinstance(event, Err):
             self._last_error = server_error(event.text)
             self._callbacks.report(self._last_error)
 
-    def _take_info(self, info: dict[str, Any]) -> None:
-        self._info = info
+    def _take_info(self, link: Link) -> None:
+        self._info = info = link.info
         encoder = self._writer.encoder
-        encoder.max_payload = int(info.get("max_payload", encoder.max_payload))
+        limit = info.get("max_payload")
+        if type(limit) is int and limit > 0:  # what makes no sense changes nothing
+            encoder.max_payload = limit
         encoder.headers_supported = bool(info.get("headers", False))
-        self._pool.add_discovered(info.get("connect_urls") or [])
+        self._pool.discover(info.get("connect_urls"), link.server)
 
     def _on_lost(self, link: Link, reason: Exception | None) -> None:
         if link is not self._link:

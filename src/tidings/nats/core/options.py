@@ -52,7 +52,7 @@ class Options:
     """
 
     name: str | None = None
-    user: str | None = None
+    user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     connect_timeout: float = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 __all__ = ["DEFAULT_PORT", "Server", "ServerPool", "parse_server"]
 
@@ -20,14 +20,16 @@ class Server:
         host, port: its address.
         user, password, token: credentials that stood in its URL.
         failures: attempts in a row that failed.
+        is_discovered: whether another server named it, not the user.
     """
 
     host: str
     port: int
-    user: str | None = None
+    user: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
     failures: int = 0
+    is_discovered: bool = False
 
     @property
     def address(self) -> str:
@@ -42,7 +44,7 @@ class Server:
 def parse_server(url: str) -> Server:
     """Read ``nats://user:password@host:port``; scheme, credentials and port may be left out.
 
-    A user alone is a token, as in the other clients.
+    A user alone is a token, as in the other clients. Credentials may be percent-encoded.
 
     Raises:
         ValueError: another scheme, no host, or a port that is none. The text never shows credentials.
@@ -50,14 +52,18 @@ def parse_server(url: str) -> Server:
     if not isinstance(url, str):
         raise TypeError(f"a server is a URL in a str, not {type(url).__name__}")
     text = url.strip()
-    parts = urlsplit(text if "://" in text else f"nats://{text}")
-    shown = text.rpartition("@")[2]
+    shown = _without_credentials(text)
+    parts = _split(text if "://" in text else f"nats://{text}")
+    if parts is None:
+        raise ValueError(f"server {shown!r} cannot be read; write nats://host:port")
     if parts.scheme != "nats":
         raise ValueError(f"server {shown!r}: the scheme is nats://, not {parts.scheme}://")
     try:
         port = parts.port
     except ValueError:
-        raise ValueError(f"server {shown!r}: the port is a number from 1 to 65535") from None
+        port = 0
+    if port == 0:
+        raise ValueError(f"server {shown!r}: the port is a number from 1 to 65535")
     if not parts.hostname:
         raise ValueError(f"server {shown!r} has no host; write nats://host:port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -68,6 +74,24 @@ def parse_server(url: str) -> Server:
     elif parts.username:
         server.token = unquote(parts.username)
     return server
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of `url`; None where Python's parser gives up, with an error that may show a password."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _without_credentials(url: str) -> str:
+    """The host of a URL, for an error message.
+
+    What follows a colon is left out: a URL cut in two at a comma ends in the middle of a password.
+    """
+    scheme, _, rest = url.rpartition("://")
+    host = rest.rpartition("@")[2]
+    return f"{scheme or 'nats'}://{host if host.startswith('[') else host.partition(':')[0]}"
 
 
 class ServerPool:
@@ -95,24 +119,41 @@ class ServerPool:
     def __iter__(self) -> Iterator[Server]:
         return iter(list(self._servers))
 
-    def add_discovered(self, urls: Sequence[str]) -> list[str]:
-        """Add the servers that INFO ``connect_urls`` names; returns those that were new.
+    def discover(self, urls: object, source: Server) -> list[str]:
+        """Take the servers that INFO ``connect_urls`` names, and let go of those it names no more.
 
-        They carry no credentials: the options of the connection serve for them. What cannot be read
-        is passed over, since it came from outside.
+        They carry no credentials, so they get those of `source`, the server that named them. What
+        cannot be read is passed over, since it came from outside.
+
+        Returns:
+            The addresses that were new.
         """
-        known = {(server.host, server.port) for server in self._servers}
-        new = []
-        for url in urls:
+        named = self._named(urls)
+        if not named:
+            return []
+        self._servers = [
+            server
+            for server in self._servers
+            if not server.is_discovered or server is source or server.address in named
+        ]
+        known = {server.address for server in self._servers}
+        new = [server for address, server in named.items() if address not in known]
+        for server in new:
+            server.user, server.password, server.token = source.user, source.password, source.token
+            server.is_discovered = True
+        self._servers += new
+        return [server.address for server in new]
+
+    @staticmethod
+    def _named(urls: object) -> dict[str, Server]:
+        named = {}
+        for url in urls if isinstance(urls, list) else ():
             try:
                 server = parse_server(url)
             except (TypeError, ValueError):
                 continue
-            if (server.host, server.port) not in known:
-                known.add((server.host, server.port))
-                self._servers.append(server)
-                new.append(server.address)
-        return new
+            named[server.address] = server
+        return named
 
     def move_last(self, server: Server) -> None:
         """Let every other server come before this one."""
