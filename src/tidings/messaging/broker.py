@@ -83,6 +83,7 @@ class Output(Protocol):
 
     def sender(self) -> Send:
         """What publishes a result."""
+        ...
 
 
 class Broker(Generic[AdapterT]):

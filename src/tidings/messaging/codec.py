@@ -14,21 +14,26 @@ does not know is offered to msgspec where that is in use. Models are written by 
 they are read.
 """
 
+import json
 import sys
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from .errors import PublishError
 
+
+def _plain_to_json(value: Any, **_: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+from_json: Callable[[bytes], Any] = json.loads
+_to_json: Callable[..., bytes] = _plain_to_json
 try:
-    from pydantic_core import from_json, to_json
-except ImportError:  # validate=False works without pydantic
-    import json
-
-    from_json = json.loads  # type: ignore[assignment]
-
-    def to_json(value: Any, **_: Any) -> bytes:  # type: ignore[misc]
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
+    import pydantic_core
+except ImportError:
+    pass  # who sets validate=False needs no pydantic, and gets by with the standard library
+else:
+    from_json, _to_json = pydantic_core.from_json, pydantic_core.to_json
 
 __all__ = ["JSON", "TEXT", "Encoded", "decode_any", "encode", "from_json", "is_json", "is_text"]
 
@@ -50,7 +55,7 @@ def encode(value: Any) -> Encoded:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value), ""
     try:
-        return to_json(value, by_alias=True, fallback=_to_builtins), JSON
+        return _to_json(value, by_alias=True, fallback=_to_builtins), JSON
     except (ValueError, TypeError) as error:
         raise PublishError(f"a {type(value).__name__} has no JSON form: {error}") from error
 

@@ -279,8 +279,9 @@ def field_errors(error: Exception, parameter: str | None = "") -> tuple[FieldErr
         parameter: whose value was read; None where each top-level field is a parameter.
     """
     found: Iterable[tuple[tuple[str, ...], str]]
-    if hasattr(error, "errors") and hasattr(error, "error_count"):  # pydantic's
-        details = error.errors(include_url=False, include_input=False, include_context=False)
+    errors_of: Any = getattr(error, "errors", None)
+    if errors_of is not None:  # pydantic's
+        details: list[Any] = errors_of(include_url=False, include_input=False, include_context=False)
         found = ((tuple(str(level) for level in each["loc"]), each["msg"]) for each in details)
     else:  # msgspec's: "Expected `int`, got `str` - at `$.user_id`", and ours in its manner
         problem, _, where = str(error).partition(" - at `$")
