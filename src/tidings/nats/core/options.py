@@ -29,6 +29,9 @@ MsgCallback: TypeAlias = Callable[[Msg], "Awaitable[object] | object"]
 class Options:
     """Options of a connection. Times are in seconds, sizes in bytes.
 
+    Raises:
+        ValueError, TypeError: a value that makes no sense; the text names the option.
+
     Attributes:
         name: shown by the server's monitoring.
         user, password: credentials; those in a server's URL come first.
@@ -75,14 +78,34 @@ class Options:
     closed_cb: Callback | None = None
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout", "ping_interval", "drain_timeout"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is a number of seconds above 0, not {getattr(self, name)!r}")
-        for name in ("reconnect_time_wait", "reconnect_jitter", "reconnect_buffer_size"):
-            if not getattr(self, name) >= 0:
+        for name in _TEXTS:
+            # The value may be a secret, so only its type is told.
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise TypeError(f"{name} is a str, not {type(value).__name__}")
+        for name in _POSITIVE:
+            if not _number(name, getattr(self, name)) > 0:
+                raise ValueError(f"{name} is a number above 0, not {getattr(self, name)!r}")
+        for name in _NOT_NEGATIVE:
+            if not _number(name, getattr(self, name)) >= 0:
                 raise ValueError(f"{name} cannot be negative: {getattr(self, name)!r}")
-        if self.max_outstanding_pings < 1:
-            raise ValueError(f"max_outstanding_pings is at least 1, not {self.max_outstanding_pings!r}")
+        _number("max_reconnect_attempts", self.max_reconnect_attempts)
+        for name in _CALLBACKS:
+            callback = getattr(self, name)
+            if callback is not None and not callable(callback):
+                raise TypeError(f"{name} is a function, not {callback!r}")
+
+
+_TEXTS = ("name", "user", "password", "token", "inbox_prefix")
+_POSITIVE = ("connect_timeout", "ping_interval", "drain_timeout", "max_outstanding_pings")
+_NOT_NEGATIVE = ("reconnect_time_wait", "reconnect_jitter", "reconnect_buffer_size")
+_CALLBACKS = ("error_cb", "disconnected_cb", "reconnected_cb", "closed_cb")
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, int | float):
+        raise TypeError(f"{name} is a number, not {value!r}")
+    return value
 
 
 class ConnectOptions(TypedDict, total=False):
