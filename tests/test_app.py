@@ -14,9 +14,10 @@ from typing import Annotated
 import pytest
 
 from tidings.app import App
+from tidings.brokers.nats import NatsBroker
 from tidings.messaging.broker import Broker, BrokerOptions
 from tidings.messaging.context import ContextRepo
-from tidings.messaging.errors import ContextError, SetupError
+from tidings.messaging.errors import BrokerConnectionError, ContextError, NotConnectedError, SetupError
 from tidings.messaging.params import Context, Depends, Header, Logger, Path
 
 LIMIT = 20.0  # seconds, for a child process to do what it should
@@ -295,10 +296,68 @@ async def test_handlers_find_the_context_of_the_app_behind_their_brokers_own() -
         broker.context.resolve("none")
 
 
+async def test_a_handler_ends_the_app_with_all_that_was_delivered_handled(nats_url: str) -> None:
+    broker = NatsBroker(nats_url, logger=None)
+    app = App(broker, logger=None)
+    handled: list[int] = []
+
+    @broker.subscriber("app.numbers")
+    async def handle(number: int) -> None:
+        handled.append(number)
+        app.exit()
+
+    @app.after_startup
+    async def publish() -> None:
+        for number in range(100):
+            await broker.publish(number, "app.numbers")
+        await broker.client.flush()
+
+    await app.run()
+    assert handled == list(range(100))
+    with pytest.raises(NotConnectedError):
+        broker.client  # noqa: B018 the question is whether it raises
+
+
+async def test_one_service_between_two_real_brokers(nats_url: str) -> None:
+    source, sink = NatsBroker(nats_url, logger=None), NatsBroker(nats_url, logger=None)
+    app = App(source, sink, logger=None)
+    got: list[str] = []
+
+    @source.subscriber("app.in")
+    async def pass_on(text: str, prefix: Annotated[str, Context()]) -> None:
+        await sink.publish(prefix + text, "app.out")
+
+    @sink.subscriber("app.out")
+    async def receive(text: str) -> None:
+        got.append(text)
+        app.exit()
+
+    @app.on_startup
+    def set_prefix(context: ContextRepo) -> None:
+        context.set_global("prefix", "so ")
+
+    @app.after_startup
+    async def begin(one: NatsBroker) -> None:
+        await one.publish("it goes", "app.in")
+
+    await app.run()
+    assert got == ["so it goes"]
+
+
+async def test_a_start_that_fails_leaves_no_broker_connected(nats_url: str) -> None:
+    up = NatsBroker(nats_url, logger=None)
+    down = NatsBroker("nats://127.0.0.1:1", connect_attempts=1, logger=None)
+    with pytest.raises(BrokerConnectionError, match=r"127\.0\.0\.1:1"):
+        await App(up, down, logger=None).start()
+    with pytest.raises(NotConnectedError):
+        up.client  # noqa: B018 the question is whether it raises
+
+
 # What the children of the signal tests begin with.
 CHILD = """
 import asyncio, sys, time
 from tidings.app import App
+from tidings.brokers.nats import NatsBroker
 
 def say(word):
     print(word, flush=True)
