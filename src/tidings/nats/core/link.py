@@ -270,23 +270,17 @@ async def open_link(
         OSError, TimeoutError: it cannot be reached.
         AuthorizationError, ServerError, SecureConnRequiredError, ProtocolError: it can, and that is all.
     """
-    link: Link | None = None
-
-    def make() -> Link:
-        nonlocal link
-        link = Link(server, routes, on_event, on_lost)
-        return link
-
+    link = Link(server, routes, on_event, on_lost)
     try:
         async with asyncio.timeout(options.connect_timeout):
-            link = await open_tcp(server, make)
+            await open_tcp(server, link)
             await link.greet(options)
     except builtins.TimeoutError as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the kernel's time-out, not ours
         raise TimeoutError(f"{server} did not answer within {options.connect_timeout} s") from None
     finally:
-        if link is not None and not link.is_greeted:
+        if not link.is_greeted:
             link.abort()
     link.start_pings(options.ping_interval, options.max_outstanding_pings)
     return link

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypedDict
 
@@ -135,7 +135,7 @@ class ConnectOptions(TypedDict, total=False):
     closed_cb: Callback | None
 
 
-def options_from(given: ConnectOptions | dict[str, Any]) -> Options:
+def options_from(given: Mapping[str, Any]) -> Options:
     """Build `Options`. Raises TypeError that names an option there is not."""
     unknown = sorted(set(given) - set(ConnectOptions.__annotations__))
     if unknown:

@@ -12,8 +12,6 @@ from tidings.nats.core.servers import Server
 
 __all__ = ["open_tcp"]
 
-ProtocolT = TypeVar("ProtocolT", bound=asyncio.BaseProtocol)
-
 # What `getaddrinfo` returns for an address: family, type, protocol, canonical name, address.
 Address: TypeAlias = "tuple[int, int, int, str, tuple[Any, ...]]"
 
@@ -23,8 +21,8 @@ _HIGH_WATER = 1024 * 1024
 _STAGGER = 0.25
 
 
-async def open_tcp(server: Server, make_protocol: Callable[[], ProtocolT]) -> ProtocolT:
-    """Connect to `server` over TCP and return the protocol, connected.
+async def open_tcp(server: Server, protocol: asyncio.BaseProtocol) -> None:
+    """Connect `protocol` to `server` over TCP.
 
     All addresses of the name are tried, IPv6 and IPv4 in turn and staggered (RFC 8305). It is done here
     because asyncio's own way leaves a socket open when it is cancelled, and uvloop has none.
@@ -46,7 +44,6 @@ async def open_tcp(server: Server, make_protocol: Callable[[], ProtocolT]) -> Pr
         sock.close()
         raise
     transport.set_write_buffer_limits(high=_HIGH_WATER)
-    return protocol
 
 
 def _in_turn(addresses: Sequence[Address]) -> list[Address]:

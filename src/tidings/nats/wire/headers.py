@@ -101,8 +101,9 @@ def header_pairs(headers: HeaderInput | Iterable[tuple[str, str]]) -> list[tuple
         return headers.pairs()
     if not isinstance(headers, Mapping):
         return list(headers)
+    named: Mapping[str, str | Sequence[str]] = headers
     pairs: list[tuple[str, str]] = []
-    for name, value in headers.items():
+    for name, value in named.items():
         if isinstance(value, str):
             pairs.append((name, value))
         elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
