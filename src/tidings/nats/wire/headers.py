@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from tidings.nats.errors import BadHeaderError, ProtocolError
 
@@ -101,9 +101,8 @@ def header_pairs(headers: HeaderInput | Iterable[tuple[str, str]]) -> list[tuple
         return headers.pairs()
     if not isinstance(headers, Mapping):
         return list(headers)
-    named: Mapping[str, str | Sequence[str]] = headers
     pairs: list[tuple[str, str]] = []
-    for name, value in named.items():
+    for name, value in cast("Mapping[str, Any]", headers).items():
         if isinstance(value, str):
             pairs.append((name, value))
         elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
