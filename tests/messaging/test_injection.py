@@ -398,12 +398,13 @@ async def test_without_validation_the_values_come_as_they_are() -> None:
     async def whole(user: User) -> None:
         record(user)
 
-    async def fields(username: str, user_id: int) -> None:
-        record(username, user_id)
+    async def fields(username: str, user_id: int, attempts: int = Header(default=0)) -> None:
+        record(username, user_id, attempts)
 
     await handled(whole, b'{"x":1}', validate=False)
-    await handled(fields, b'{"username":1,"user_id":"x"}', validate=False)
-    assert seen == [{"x": 1}, (1, "x")]
+    native = Native(b'{"username":1,"user_id":"x"}', {"attempts": "5"})
+    await handled(fields, native, validate=False)
+    assert seen == [{"x": 1}, (1, "x", "5")]
 
 
 class Opaque:

@@ -131,12 +131,23 @@ async def test_an_invalid_payload_is_logged_with_its_head_and_answered_with_the_
     assert record.exc_info is None
 
 
-async def test_a_handler_chooses_what_the_requester_is_told() -> None:
+async def test_a_handler_chooses_what_the_requester_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async def handler(body: bytes) -> None:
         raise RemoteError("404", "no such user")
 
-    (sent,) = await after(handler, Native(reply="back"))
+    (sent,) = await after(handler, Native(reply="back", headers=ASKED))
     assert sent.error == ("404", "no such user")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == "in | c-1 | answered with 404: no such user"
+
+
+async def test_an_error_of_another_service_is_not_passed_off_as_ours() -> None:
+    async def handler(body: bytes) -> None:
+        raise RemoteError("404", "inside of theirs", response=FakeMessage(Native()))
+
+    (sent,) = await after(handler, Native(reply="back"))
+    assert sent.error == ("500", "the handler failed with RemoteError")
 
 
 async def test_a_result_of_the_wrong_kind_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:

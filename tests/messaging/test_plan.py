@@ -128,6 +128,18 @@ async def test_cancellation_is_never_swallowed() -> None:
             await task
 
 
+async def test_something_else_that_was_cancelled_is_a_failure_of_the_handler(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def handler(body: bytes) -> None:
+        other: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        other.cancel()
+        await other
+
+    assert await (await plan(handler))(Native()) is False
+    assert "CancelledError" in caplog.text
+
+
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
 async def test_what_ends_the_program_gets_out(kind: type[BaseException]) -> None:
     async def handler(body: bytes) -> None:

@@ -84,9 +84,46 @@ async def test_a_subscriber_made_at_run_time_is_started_by_itself_or_by_the_brok
     assert list(broker.adapter.handles) == ["a", "b"]
     await subscriber.stop()
     await subscriber.stop()
+    await broker.start()
     assert list(broker.adapter.handles) == ["b"]
+    await subscriber.start()
+    assert list(broker.adapter.handles) == ["b", "a"]
     await broker.stop()
     assert not subscriber.is_running
+
+
+async def test_a_source_may_differ_from_its_broker_in_how_it_reads() -> None:
+    broker, seen = FakeBroker(validate=True), []
+
+    @broker.subscriber("plain", validate=False)
+    async def plain(x: int) -> None:
+        seen.append(x)
+
+    @broker.subscriber("decoded", decoder=lambda message: message.body.decode() * 2)
+    async def decoded(x: int) -> None:
+        seen.append(x)
+
+    await broker.start()
+    await broker.deliver(b'{"a":1}', "plain")
+    await broker.deliver(b"1", "decoded")
+    assert seen == [{"a": 1}, 11]
+
+
+async def test_a_callable_that_has_no_hash_is_a_handler_too() -> None:
+    class Handler:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return self is other
+
+        async def __call__(self, body: bytes) -> str:
+            return "done"
+
+    broker, unhashable = FakeBroker(), Handler()
+    broker.subscriber("in")(broker.publisher("out")(unhashable))
+    await broker.start()
+    await broker.deliver(b"")
+    assert [sent.body for sent in broker.sent] == [b"done"]
 
 
 async def test_what_the_stop_of_a_subscriber_leaves_is_logged(caplog: pytest.LogCaptureFixture) -> None:

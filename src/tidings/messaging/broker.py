@@ -107,7 +107,7 @@ class Broker(Generic[AdapterT]):
         self.subscribers: list[Consumer] = []
         self.threads = Threads(options.threads)
         self._encode = options.encoder or encode
-        self._outputs: dict[Callable[..., Any], list[Output]] = {}
+        self._outputs: list[tuple[Callable[..., Any], Output]] = []
         self._connected = False
 
     async def connect(self) -> Self:
@@ -215,8 +215,8 @@ class Broker(Generic[AdapterT]):
 
     def add_output(self, handler: Callable[..., Any], output: Output) -> None:
         """Publish the results of `handler` to `output` too, from the next start on."""
-        self._outputs.setdefault(handler, []).append(output)
+        self._outputs.append((handler, output))
 
     def outputs_of(self, handler: Callable[..., Any]) -> Sequence[Output]:
         """Where the results of `handler` go, beside its requesters."""
-        return tuple(self._outputs.get(handler, ()))
+        return [output for decorated, output in self._outputs if decorated == handler]

@@ -20,6 +20,7 @@ cause.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "BrokerConnectionError",
@@ -102,18 +103,21 @@ class ResultError(TidingsError, ValueError):
 class RemoteError(TidingsError):
     """The other side answered a request with an error.
 
-    A handler may raise it too: then `code` and `description` reach the requester as they are.
+    A handler may raise one of its own: then `code` and `description` reach the requester as they
+    are. One that came back to it from a request is a failure like any other.
 
     Attributes:
         code: what kind of error, in the manner of HTTP: "400" for an input that is not valid,
             "500" for a handler that failed.
         description: what went wrong, for people.
+        response: the answer, as a `Message`; None for one that a handler raises.
     """
 
-    def __init__(self, code: str, description: str) -> None:
+    def __init__(self, code: str, description: str, response: Any = None) -> None:
         super().__init__(f"{code}: {description}")
         self.code = code
         self.description = description
+        self.response = response
 
 
 class RequestTimeoutError(TidingsError, TimeoutError):

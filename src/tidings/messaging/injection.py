@@ -20,7 +20,14 @@ from .message import Message
 from .params import MISSING, ContextMarker, DependsMarker, HeaderMarker, PathMarker
 from .payload import Payload, payload_for
 from .signature import Parameter, Signature, describe, read_signature
-from .sources import attribute_source, context_source, header_source, path_source
+from .sources import (
+    attribute_source,
+    check_path,
+    context_source,
+    header_source,
+    path_source,
+    text_caster,
+)
 
 __all__ = ["Overrides", "Surroundings", "is_async", "payload_of", "with_injection"]
 
@@ -68,14 +75,23 @@ class Step:
 
 
 def with_injection(
-    handler: Callable[..., Awaitable[Any]], signature: Signature, surroundings: Surroundings
+    handler: Callable[..., Awaitable[Any]],
+    signature: Signature,
+    surroundings: Surroundings,
+    payload: Payload | None = None,
 ) -> Callable[[Message[Any]], Awaitable[Any]]:
     """`handler` as a function of the message alone.
 
-    It raises what the handler and its dependencies raise, and ValidationError for an input that is
-    not what a parameter asks for.
+    Args:
+        handler: the function.
+        signature: its own.
+        surroundings: what its parameters may ask for.
+        payload: that of `payload_of`, where it is known already.
+
+    What is returned raises what the handler and its dependencies raise, and ValidationError for an
+    input that is not what a parameter asks for.
     """
-    builder = _Builder(surroundings, payload_of(signature, surroundings))
+    builder = _Builder(surroundings, payload or payload_of(signature, surroundings))
     pick = builder.arguments(signature)
     call = _by_position(handler, signature)
     given, read = tuple(surroundings.given.values()), builder.payload.read
@@ -174,20 +190,22 @@ class _Builder:
         return _picker([self._slot(parameter) for parameter in signature.parameters])
 
     def _slot(self, parameter: Parameter) -> int:
-        marker, channel = parameter.marker, self._surroundings.channel
+        marker, around = parameter.marker, self._surroundings
         match marker:
             case DependsMarker():
                 return self._dependency(marker)
             case ContextMarker():
                 return self._context(parameter, marker)
             case HeaderMarker():
-                return self._add(header_source(parameter, marker, channel), (MESSAGE,))
+                cast = text_caster(parameter, around.channel, validate=around.validate)
+                return self._add(header_source(parameter, marker, around.channel, cast), (MESSAGE,))
             case PathMarker():
-                names = self._surroundings.path_names
-                return self._add(path_source(parameter, marker, channel, names), (MESSAGE,))
-        if _is_native(parameter, self._surroundings):
+                check_path(parameter, marker, around.channel, around.path_names)
+                cast = text_caster(parameter, around.channel, validate=around.validate)
+                return self._add(path_source(parameter, marker, cast), (MESSAGE,))
+        if _is_native(parameter, around):
             return self._add(attrgetter("raw"), (MESSAGE,))
-        slot = _slot_of_type(parameter, self._surroundings)
+        slot = _slot_of_type(parameter, around)
         return self._payload_slots[parameter.name] if slot is None else slot
 
     def _add(self, call: Callable[..., Any], slots: Sequence[int], is_async: bool = False) -> int:

@@ -15,15 +15,15 @@ _silent.disabled = True
 class HandlingFilter(logging.Filter):
     """Adds `channel` and `correlation_id` of the message being handled to each record.
 
-    Both are empty outside of a handler. The broker's logger has it; add it to a `logging.Handler`
-    to have both on the lines of other loggers too.
+    Both are empty outside of a handler; what a line's own `extra` says of them stays. The broker's
+    logger has this filter; add it to a `logging.Handler` to have both on the lines of other loggers.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Adds, and lets everything pass."""
         message = current_message()
-        record.channel = message.channel if message else ""
-        record.correlation_id = message.correlation_id if message else ""
+        vars(record).setdefault("channel", message.channel if message else "")
+        vars(record).setdefault("correlation_id", message.correlation_id if message else "")
         return True
 
 

@@ -7,14 +7,16 @@ logged, and answered to a requester who has no answer yet:
 the failure            code    description
 =====================  ======  =====================================================
 ValidationError        400     its text, which says what is wrong and holds no value
-RemoteError            its own, as the handler raised it
+RemoteError that the   its own, as the handler raised it
+handler raised itself
 any other              500     the name of its type; its text stays in our log
 =====================  ======  =====================================================
 """
 
+from asyncio import CancelledError, current_task
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 from .adapter import Send
 from .broker import Broker
@@ -22,13 +24,24 @@ from .codec import Encoded
 from .errors import RemoteError, ValidationError
 from .message import Message, handling
 
-__all__ = ["Outcome", "error_reply"]
+__all__ = ["FAILURES", "Outcome", "error_reply"]
+
+FAILURES = (Exception, CancelledError)
+"""What a handler may fail with. It gets CancelledError also from something else that it awaits."""
 
 _HEAD = 200  # bytes of a payload that a log shows: enough to recognize it
 
 
 class Outcome:
-    """What follows the calls of one handler."""
+    """What follows the calls of one handler.
+
+    Args:
+        broker: whose logger and adapter it uses.
+        encode: makes a result a body with its content type.
+        sends: publish a result, one for each publisher of the handler.
+        message_of: makes a message of a native one.
+        replies: whether requesters are answered.
+    """
 
     def __init__(
         self,
@@ -39,12 +52,13 @@ class Outcome:
         *,
         replies: bool,
     ) -> None:
+        self.message_of = message_of
+        self.publishes = bool(sends)
+        self.replies = replies
         self._broker = broker
         self._adapter = broker.adapter
         self._encode = encode
         self._sends = sends
-        self._message_of = message_of
-        self._replies = replies
 
     async def deliver(self, native: Any, result: Any) -> None:
         """Publish a result to those who want it; None only to a requester, as an empty body."""
@@ -53,7 +67,7 @@ class Outcome:
         headers = {"correlation_id": message.correlation_id}
         if content_type:
             headers["content-type"] = content_type
-        if self._replies and self._adapter.reply_of(native):
+        if self.replies and self._adapter.reply_of(native):
             await self._adapter.reply(message, body, headers)
             message.replied = True
         if result is not None:
@@ -62,17 +76,23 @@ class Outcome:
 
     def _message(self, native: Any) -> Message[Any]:
         """The message around `native`; the one there is, if something in the handler made one."""
-        found = handling.get()
-        if found is native:
-            found = self._message_of(native)
-            handling.set(found)
-        return cast(Message[Any], found)
+        message: Message[Any] = handling.get()
+        if message is native:
+            message = self.message_of(native)
+            handling.set(message)
+        return message
 
-    async def fail(self, native: Any, error: Exception) -> None:
-        """Tell of a failure: in the log, and to the requester."""
+    async def fail(self, native: Any, error: BaseException) -> None:
+        """Tell of a failure: in the log, and to the requester.
+
+        Raises:
+            CancelledError: `error`, where it is we who are cancelled.
+        """
+        if isinstance(error, CancelledError) and _are_cancelled():
+            raise error
         message = self._message(native)
         self._log_failure(message, error)
-        if not self._replies or message.replied or not message.reply_to:
+        if not self.replies or message.replied or not message.reply_to:
             return
         try:
             await self._adapter.reply_error(message, *error_reply(error))
@@ -97,21 +117,30 @@ class Outcome:
             extra={"duration_ms": milliseconds},
         )
 
-    def _log_failure(self, message: Message[Any], error: Exception) -> None:
-        where = message.channel, message.correlation_id
+    def _log_failure(self, message: Message[Any], error: BaseException) -> None:
+        logger, where = self._broker.logger, (message.channel, message.correlation_id)
         if isinstance(error, ValidationError):
             head = message.body[:_HEAD]
-            self._broker.logger.error(
-                "%s | %s | %s; payload: %r", *where, error, head, extra={"payload_head": head}
-            )
+            logger.error("%s | %s | %s; payload: %r", *where, error, head, extra={"payload_head": head})
+        elif _is_deliberate(error):
+            logger.warning("%s | %s | answered with %s", *where, error)
         else:
-            self._broker.logger.error("%s | %s | %s: %s", *where, type(error).__name__, error, exc_info=error)
+            logger.error("%s | %s | %s: %s", *where, type(error).__name__, error, exc_info=error)
 
 
-def error_reply(error: Exception) -> tuple[str, str]:
+def error_reply(error: BaseException) -> tuple[str, str]:
     """The code and the description that a requester gets."""
-    if isinstance(error, RemoteError):
+    if isinstance(error, RemoteError) and _is_deliberate(error):
         return error.code, error.description
     if isinstance(error, ValidationError):
         return "400", str(error)
     return "500", f"the handler failed with {type(error).__name__}"
+
+
+def _is_deliberate(error: BaseException) -> bool:
+    return isinstance(error, RemoteError) and error.response is None
+
+
+def _are_cancelled() -> bool:
+    task = current_task()
+    return task is None or task.cancelling() > 0

@@ -28,8 +28,8 @@ from .broker import Broker
 from .endpoints import Source
 from .errors import SetupError
 from .injection import Overrides, Surroundings, is_async, payload_of, with_injection
-from .message import Message, handling
-from .outcome import Outcome
+from .message import handling
+from .outcome import FAILURES, Outcome
 from .payload import Payload
 from .signature import Signature, describe, read_signature
 from .validation import encoder_for, untouched
@@ -53,17 +53,12 @@ def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -
     encode = encoder_for(signature.returns, validate=surroundings.validate, encoder=broker.options.encoder)
     sends = [output.sender() for output in broker.outputs_of(handler)]
     message_of = broker.adapter.message_factory(source)
-    plan = _Plan(
-        adapter=broker.adapter,
-        call=handler if is_async(handler) else broker.threads.wrap(handler),
-        message_of=message_of,
-        outcome=Outcome(broker, encode, sends, message_of, replies=not source.no_reply),
-        publishes=bool(sends),
-        replies=not source.no_reply,
-    )
+    outcome = Outcome(broker, encode, sends, message_of, replies=not source.no_reply)
+    call = handler if is_async(handler) else broker.threads.wrap(handler)
+    plan = _Plan(broker.adapter, call, outcome)
     payload = payload_of(signature, surroundings)
     if payload.read_body is None or not _is_payload_only(signature, payload):
-        run = _injected(plan, signature, surroundings, broker.overrides)
+        run = _injected(plan, signature, surroundings, payload, broker.overrides)
     elif len(payload.names) > 1:
         run = _fields(plan, payload, payload.read_body)
     elif payload.read_body is untouched:
@@ -71,7 +66,7 @@ def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -
     else:
         run = _whole(plan, payload, payload.read_body)
     if broker.logger.isEnabledFor(broker.options.log_level):
-        return _logged(run, plan.outcome)
+        return _logged(run, outcome)
     return run
 
 
@@ -105,23 +100,20 @@ def _is_payload_only(signature: Signature, payload: Payload) -> bool:
     return names == payload.names and len(names) == len(signature.parameters)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """What the shapes have in common."""
 
     adapter: Adapter[Any, Any]
     call: Call
-    message_of: Callable[[Any], Message[Any]]
     outcome: Outcome
-    publishes: bool
-    replies: bool
 
 
 # The shapes repeat themselves, because a call more for each message is what they are there to save.
 
 
 def _raw(plan: _Plan) -> Run:
-    call, publishes, replies = plan.call, plan.publishes, plan.replies
+    call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
     deliver, fail = plan.outcome.deliver, plan.outcome.fail
 
@@ -131,7 +123,7 @@ def _raw(plan: _Plan) -> Run:
             result = await call(body_of(native))
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(native, result)
-        except Exception as error:
+        except FAILURES as error:
             await fail(native, error)
             return False
         return True
@@ -140,7 +132,7 @@ def _raw(plan: _Plan) -> Run:
 
 
 def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> Run:
-    call, publishes, replies = plan.call, plan.publishes, plan.replies
+    call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
     deliver, fail = plan.outcome.deliver, plan.outcome.fail
 
@@ -154,7 +146,7 @@ def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> 
             result = await call(value)
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(native, result)
-        except Exception as error:
+        except FAILURES as error:
             await fail(native, error)
             return False
         return True
@@ -163,7 +155,7 @@ def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> 
 
 
 def _fields(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> Run:
-    call, publishes, replies = plan.call, plan.publishes, plan.replies
+    call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
     deliver, fail = plan.outcome.deliver, plan.outcome.fail
 
@@ -177,7 +169,7 @@ def _fields(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) ->
             result = await call(*values)
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(native, result)
-        except Exception as error:
+        except FAILURES as error:
             await fail(native, error)
             return False
         return True
@@ -185,12 +177,14 @@ def _fields(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) ->
     return run
 
 
-def _injected(plan: _Plan, signature: Signature, surroundings: Surroundings, overrides: Overrides) -> Run:
-    call, publishes, replies = plan.call, plan.publishes, plan.replies
+def _injected(
+    plan: _Plan, signature: Signature, surroundings: Surroundings, payload: Payload, overrides: Overrides
+) -> Run:
+    call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     reply_of = plan.adapter.reply_of
     deliver, fail = plan.outcome.deliver, plan.outcome.fail
-    message_of = plan.message_of
-    invoke = with_injection(call, signature, surroundings)
+    message_of = plan.outcome.message_of
+    invoke = with_injection(call, signature, surroundings, payload)
     overridden = replace(surroundings, overrides=overrides)
 
     async def run(native: Any) -> bool:
@@ -203,7 +197,7 @@ def _injected(plan: _Plan, signature: Signature, surroundings: Surroundings, ove
                 result = await invoke(message)
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(native, result)
-        except Exception as error:
+        except FAILURES as error:
             await fail(native, error)
             return False
         return True

@@ -11,16 +11,40 @@ from .params import MISSING, ContextMarker, HeaderMarker, PathMarker
 from .signature import Parameter
 from .validation import caster_for, field_errors
 
-__all__ = ["attribute_source", "context_source", "header_source", "path_source"]
+__all__ = [
+    "attribute_source",
+    "check_path",
+    "context_source",
+    "header_source",
+    "path_source",
+    "text_caster",
+]
 
 Read: TypeAlias = Callable[[Message[Any]], Any]
+Cast: TypeAlias = Callable[[str], Any]
 
 
-def header_source(parameter: Parameter, marker: HeaderMarker, channel: str) -> Read:
-    """Reads a header. ValidationError where it is missing or not of the annotation."""
+def text_caster(parameter: Parameter, channel: str, *, validate: bool) -> Cast | None:
+    """Makes a text one of the annotation, or raises ValidationError; None where it stays as it is."""
+    if not validate or parameter.annotation is str:
+        return None
+    caster = caster_for(parameter.annotation)
+    if caster is None:
+        return None
+
+    def cast(text: str) -> Any:
+        try:
+            return caster(text)
+        except Exception as error:
+            raise ValidationError(channel, field_errors(error, parameter.name)) from error
+
+    return cast
+
+
+def header_source(parameter: Parameter, marker: HeaderMarker, channel: str, cast: Cast | None) -> Read:
+    """Reads a header. ValidationError where it is missing."""
     name = marker.name or parameter.name
     default = _default(parameter, marker.default)
-    cast = _text_caster(parameter, channel)
 
     def read_header(message: Message[Any]) -> Any:
         text = message.headers.get(name)
@@ -34,37 +58,25 @@ def header_source(parameter: Parameter, marker: HeaderMarker, channel: str) -> R
     return read_header
 
 
-def path_source(parameter: Parameter, marker: PathMarker, channel: str, names: Collection[str]) -> Read:
-    """Reads a named part of the address. SetupError where the address has no such part."""
+def check_path(parameter: Parameter, marker: PathMarker, channel: str, names: Collection[str]) -> None:
+    """SetupError where the address has no part of the name."""
     name = marker.name or parameter.name
     if name not in names:
+        known = ", ".join(f"{{{each}}}" for each in names) or "no named parts"
         raise SetupError(
-            f"parameter {parameter.name!r} asks for {{{name}}} of the address, but {channel!r} has "
-            f"{', '.join(f'{{{known}}}' for known in names) or 'no named parts'}"
+            f"parameter {parameter.name!r} asks for {{{name}}} of the address, but {channel!r} has {known}"
         )
-    cast = _text_caster(parameter, channel)
+
+
+def path_source(parameter: Parameter, marker: PathMarker, cast: Cast | None) -> Read:
+    """Reads a named part of the address."""
+    name = marker.name or parameter.name
 
     def read_path(message: Message[Any]) -> Any:
         text = message.path[name]
         return text if cast is None else cast(text)
 
     return read_path
-
-
-def _text_caster(parameter: Parameter, channel: str) -> Callable[[str], Any] | None:
-    if parameter.annotation is str:
-        return None
-    validate = caster_for(parameter.annotation)
-    if validate is None:
-        return None
-
-    def cast(text: str) -> Any:
-        try:
-            return validate(text)
-        except Exception as error:
-            raise ValidationError(channel, field_errors(error, parameter.name)) from error
-
-    return cast
 
 
 def attribute_source(

@@ -64,12 +64,19 @@ class Subscriber:
         """
         if self._stop is not None or self._handler is None:
             return
+        if self not in self.broker.subscribers:
+            self.broker.subscribers.append(self)
         handle = plan_for(self._handler, self.broker, self.source)
         self._stop = await self.broker.adapter.listen(self.source, handle)
         self.broker.logger.debug("%s listens to %s", describe(self._handler), self.source.channel)
 
     async def stop(self) -> None:
-        """Stop listening; what was delivered is handled first. `start` works again."""
+        """Stop listening; what was delivered is handled first.
+
+        The broker starts it no more; its own `start` works again.
+        """
+        if self in self.broker.subscribers:
+            self.broker.subscribers.remove(self)  # so that those of a run time do not pile up
         stop, self._stop = self._stop, None
         if stop is not None:
             left = await stop(self.broker.options.graceful_timeout)

@@ -200,6 +200,7 @@ async def test_a_failing_handler_answers_at_once_and_goes_on(broker: NatsBroker)
             with pytest.raises(RemoteError) as caught:
                 await broker.request(message, "broker.fails", timeout=10)
             assert (caught.value.code, caught.value.description) == (code, description)
+            assert isinstance(caught.value.response, NatsMessage)
         assert (await broker.request(2, "broker.fails", timeout=10)).body == b"2"
 
 

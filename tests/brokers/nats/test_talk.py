@@ -180,7 +180,7 @@ async def test_incoming_and_outgoing_contract() -> None:
             subject="input-subject",
         )
         assert result.body == b"User Nikita created!"
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         await handler("Nikita", 0)
 
 

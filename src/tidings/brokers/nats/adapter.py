@@ -183,7 +183,7 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             raise translated(error) from error
         message = NatsMessage(answer)
         if answer.has_headers and (ERROR in message.headers or ERROR_CODE in message.headers):
-            raise RemoteError(message.headers.get(ERROR_CODE, ""), message.headers.get(ERROR, ""))
+            raise RemoteError(message.headers.get(ERROR_CODE, ""), message.headers.get(ERROR, ""), message)
         return message
 
     async def reply(self, message: Message[Any], body: bytes, headers: Mapping[str, str]) -> None:
