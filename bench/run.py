@@ -6,6 +6,7 @@ usage: python -m bench.run --ours VENV/bin/python --peers VENV/bin/python
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +60,7 @@ class Record:
 
 def main() -> None:
     options = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # and the server with it
     plan = SHORT if options.short else FULL
     if options.rounds:
         plan = replace(plan, rounds=dict.fromkeys(LOOPS, options.rounds))
