@@ -69,9 +69,12 @@ else:
         )
 
         IMPLEMENTATION = "c"
-    except ImportError:
+    except ImportError as error:
         if _asked == "0":
-            raise
+            raise ImportError(
+                "TIDINGS_PURE=0 insists on the compiled wire core, which is not there: install a C compiler "
+                "and the headers of Python, then install tidings again"
+            ) from error
         from tidings.nats.wire.commands import Encoder
         from tidings.nats.wire.headers import encode_headers, parse_headers
         from tidings.nats.wire.message import Msg, Route
