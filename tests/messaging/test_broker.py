@@ -154,6 +154,14 @@ def test_the_options_and_their_keywords_are_alike() -> None:
         FakeBroker(unknown=1)  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(
+    "options", [{"connect_attempts": 0}, {"threads": 0}, {"connect_wait": -1}, {"graceful_timeout": 0}]
+)
+def test_an_option_that_makes_no_sense_is_refused_by_name(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        FakeBroker(**options)
+
+
 def test_a_logger_of_the_user_is_used() -> None:
     logger = logging.getLogger("mine")
     assert FakeBroker(logger=logger).logger is logger

@@ -52,6 +52,13 @@ class BrokerOptions:
     threads: int = 16
     context: ContextRepo | None = None
 
+    def __post_init__(self) -> None:
+        for name, least in (("connect_attempts", 1), ("threads", 1), ("connect_wait", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is at least {least}, not {getattr(self, name)!r}")
+        if not self.graceful_timeout > 0:
+            raise ValueError(f"graceful_timeout is above 0 seconds, not {self.graceful_timeout!r}")
+
 
 class BrokerKeywords(TypedDict, total=False):
     """`BrokerOptions` as the keyword arguments of a broker; a test keeps the two alike."""

@@ -76,8 +76,10 @@ class Message(ABC, Generic[NativeT]):
 
     @property
     def correlation_id(self) -> str:
-        """What this message and all that follow from it have in common; a new one if it came
-        without."""
+        """What this message and all that follow from it have in common.
+
+        A new one where it came without.
+        """
         if not self._correlation_id:
             self._correlation_id = self.headers.get("correlation_id") or new_correlation_id()
         return self._correlation_id

@@ -37,7 +37,7 @@ class Threads:
         return call_in_thread
 
     def close(self) -> None:
-        """Start nothing more. A function that runs goes on to its end, which nobody waits for."""
+        """Let the threads end with what they do; only the end of the program waits for them."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(wait=False)
             self._pool = None

@@ -6,6 +6,7 @@ import pytest
 
 from tidings.brokers.nats import NatsBroker
 from tidings.messaging.errors import NotConnectedError
+from tidings.nats.server import NatsServer
 
 MESSAGES = 50
 
@@ -177,3 +178,48 @@ async def test_one_subscriber_stops_as_gently_as_all(nats_url: str) -> None:
         await subscriber.stop()
         assert handled == list(range(MESSAGES))
         assert broker.client.is_connected
+
+
+async def test_one_subscriber_that_is_stuck_is_cancelled_too(
+    nats_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, first, cancelled = NatsBroker(nats_url, graceful_timeout=0.1), asyncio.Event(), asyncio.Event()
+    subscriber = broker.subscriber("stop.one.stuck")
+
+    @subscriber
+    async def handler(body: bytes) -> None:
+        first.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async with broker:
+        await broker.start()
+        await broker.publish(b"", "stop.one.stuck")
+        await asyncio.wait_for(first.wait(), 10)
+        await asyncio.wait_for(subscriber.stop(), 20)
+        await asyncio.wait_for(cancelled.wait(), 10)
+    assert "stopped after 0.1 s with 1 delivered messages not handled" in caplog.text
+
+
+async def test_a_stop_without_a_server_ends_and_handles_what_came(nats_server: NatsServer) -> None:
+    broker, first, release, handled = NatsBroker(nats_server.url), asyncio.Event(), asyncio.Event(), []
+
+    @broker.subscriber("stop.alone")
+    async def handler(x: int) -> None:
+        first.set()
+        await release.wait()
+        handled.append(x)
+
+    await broker.start()
+    for number in range(MESSAGES):
+        await broker.publish(number, "stop.alone")
+    await broker.client.flush()
+    await asyncio.wait_for(first.wait(), 10)
+    await asyncio.to_thread(nats_server.stop)
+    stopping = asyncio.ensure_future(broker.stop())
+    await asyncio.sleep(0)
+    release.set()
+    await asyncio.wait_for(stopping, 20)
+    assert handled == list(range(MESSAGES))

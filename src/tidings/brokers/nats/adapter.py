@@ -89,16 +89,17 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         drain = asyncio.ensure_future(client.drain(timeout=_FOREVER))
         left = 0
         try:
-            done, _ = await asyncio.wait([drain], timeout=timeout)
-            if not done:
-                left = sum(_unhandled(subscription) for subscription in self._subscriptions)
+            await asyncio.wait([drain], timeout=timeout)
+            left = sum(_unhandled(subscription) for subscription in self._subscriptions)
         finally:
             await client.close()
             workers = [each.stop() for each in self._subscriptions]
             self._client = None
             self._subscriptions.clear()
             drain.cancel()
-            await asyncio.wait([drain, *filter(None, workers)], timeout=_PATIENCE)
+            await asyncio.wait(filter(None, [drain, *workers]), timeout=_PATIENCE)
+            if drain.done() and not drain.cancelled():
+                drain.exception()  # a connection that is gone: its callbacks have told of it
         return left
 
     async def ping(self, timeout: float) -> bool:
@@ -126,13 +127,16 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         return partial(self._end, subscription)
 
     async def _end(self, subscription: Subscription, timeout: float) -> int:
-        self._subscriptions.remove(subscription)
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
         if subscription.is_closed or subscription.is_draining:
             return 0
         try:
             await subscription.drain(timeout)
         except DrainTimeoutError:
-            return _unhandled(subscription)
+            left = _unhandled(subscription)
+            subscription.stop()
+            return left
         except Error as error:
             raise translated(error) from error
         return 0
