@@ -57,7 +57,7 @@ class Names:
 
 async def test_it_connects_and_turns_off_nagle() -> None:
     async with leaves_nothing(), Peer(Silent()) as peer:
-        protocol = await open_tcp(Server("127.0.0.1", peer.port), Hello)
+        await open_tcp(Server("127.0.0.1", peer.port), protocol := Hello())
         sock = protocol.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -68,14 +68,14 @@ async def test_a_refusal_names_the_address() -> None:
     with closed_port() as port:
         async with leaves_nothing():
             with pytest.raises(ConnectionRefusedError, match=str(port)):
-                await open_tcp(Server("127.0.0.1", port), Hello)
+                await open_tcp(Server("127.0.0.1", port), Hello())
 
 
 async def test_addresses_that_refuse_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     with closed_port() as one, closed_port() as other:
         async with leaves_nothing(), Peer(Silent()) as peer:
             monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", Names(one, other, peer.port))
-            protocol = await open_tcp(Server("name", 1), Hello)
+            await open_tcp(Server("name", 1), protocol := Hello())
             assert protocol.transport.get_extra_info("peername")[1] == peer.port
             protocol.transport.abort()
 
@@ -85,7 +85,7 @@ async def test_an_address_that_hangs_is_overtaken(monkeypatch: pytest.MonkeyPatc
     with full_port() as hung:
         async with leaves_nothing(), Peer(Silent()) as peer:
             monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", Names(hung, hung, peer.port))
-            protocol = await open_tcp(Server("name", 1), Hello)
+            await open_tcp(Server("name", 1), protocol := Hello())
             assert protocol.transport.get_extra_info("peername")[1] == peer.port
             protocol.transport.abort()
 
@@ -95,7 +95,7 @@ async def test_all_addresses_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
         async with leaves_nothing():
             monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", Names(one, other))
             with pytest.raises(ConnectionRefusedError):
-                await open_tcp(Server("name", 1), Hello)
+                await open_tcp(Server("name", 1), Hello())
 
 
 @pytest.mark.parametrize("addresses", [1, 3])
@@ -108,13 +108,13 @@ async def test_an_address_that_hangs_leaves_no_socket(
             monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", Names(*[hung] * addresses))
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.03):
-                    await open_tcp(Server("name", 1), Hello)
+                    await open_tcp(Server("name", 1), Hello())
 
 
 @pytest.mark.parametrize("name", ["label..empty", "x" * 64, "\udcff"])
 async def test_a_name_that_is_none(name: str) -> None:
     with pytest.raises(OSError, match="no host name"):
-        await open_tcp(Server(name, 1), Hello)
+        await open_tcp(Server(name, 1), Hello())
 
 
 def test_families_are_tried_in_turn() -> None:

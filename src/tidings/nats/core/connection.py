@@ -153,7 +153,7 @@ class Connection:
 
         Raises:
             BadSubjectError: the subject or queue group cannot stand in a SUB line.
-            TypeError: `cb` cannot be called.
+            TypeError, ValueError: `cb` cannot be called, or a number is negative.
             ConnectionClosedError, ConnectionDrainingError: no new work is taken.
         """
         self._check_open()
@@ -161,6 +161,8 @@ class Connection:
             raise ConnectionDrainingError("the client drains and takes no new subscriptions")
         if cb is not None and not callable(cb):
             raise TypeError(f"cb is a function of one message, not {type(cb).__name__}")
+        if max_msgs < 0:
+            raise ValueError(f"max_msgs cannot be negative: {max_msgs!r}; 0 is no limit")
         limits = SubscriptionLimits(pending_msgs_limit, pending_bytes_limit)
         return self._subscriptions.add(subject, queue, cb, limits, max_msgs)
 
@@ -208,8 +210,7 @@ class Connection:
         """
         self._check_open()
         limit = self.options.drain_timeout if timeout is None else timeout
-        current = asyncio.current_task()
-        if any(sub.worker is current for sub in self._subscriptions):
+        if self._subscriptions.runs_in(asyncio.current_task()):
             self._callbacks.notify(self._drain, limit)
         else:
             await self._drain(limit)
@@ -350,15 +351,13 @@ class Connection:
             await asyncio.shield(self._closed)  # somebody else drains or closes
             return
         self._stop_coming_back()
-        subscriptions = list(self._subscriptions)
         try:
             async with asyncio.timeout(timeout):
-                await self._subscriptions.drain(subscriptions)
+                await self._subscriptions.drain()
                 if self._link is not None:
                     await self.flush(timeout)
         except (builtins.TimeoutError, FlushTimeoutError):
-            left = sum(sub.pending_msgs for sub in subscriptions)
-            raise DrainTimeoutError(f"draining took over {timeout} s; {left} messages are left") from None
+            raise DrainTimeoutError(f"draining took over {timeout} s; {self._subscriptions.left()}") from None
         except ConnectionClosedError:
             pass  # lost on the way: nothing more can be sent or come
         finally:

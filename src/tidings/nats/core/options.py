@@ -155,6 +155,11 @@ class SubscriptionLimits:
     msgs: int = 0
     bytes: int = 0
 
+    def __post_init__(self) -> None:
+        for name, value in (("pending_msgs_limit", self.msgs), ("pending_bytes_limit", self.bytes)):
+            if value < 0:
+                raise ValueError(f"{name} cannot be negative: {value!r}; 0 is no limit")
+
 
 DEFAULT_LIMITS = SubscriptionLimits(msgs=512 * 1024, bytes=128 * 1024 * 1024)
 """Those of nats-py."""

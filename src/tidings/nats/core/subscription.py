@@ -7,7 +7,8 @@ import builtins
 import contextvars
 import inspect
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
 
 from tidings.nats.core.callbacks import is_coroutine_function
 from tidings.nats.core.options import MsgCallback, SubscriptionLimits
@@ -21,13 +22,31 @@ from tidings.nats.errors import (
 )
 from tidings.nats.wire import Msg, Route
 
-if TYPE_CHECKING:
-    from tidings.nats.core.subscriptions import Subscriptions
-
 __all__ = ["Subscription"]
 
 # Messages handled in a row before other tasks get a turn.
 _BATCH = 1024
+
+
+class Home(Protocol):
+    """What a subscription needs of the connection it belongs to."""
+
+    owner: Any
+    report: Callable[[Exception], None]
+    drain_timeout: float
+    is_closed: bool
+
+    def send_unsubscribe(self, sub: Subscription, limit: int = 0) -> None:
+        """Tell the server."""
+
+    def forget(self, sub: Subscription) -> None:
+        """Take no more messages for `sub`."""
+
+    def finished(self, sub: Subscription) -> None:
+        """`sub` got all the messages it asked for."""
+
+    async def end_inflow(self, *subs: Subscription) -> None:
+        """Have the server stop sending to `subs`, and wait for what is under way."""
 
 
 class Subscription(Route):
@@ -45,7 +64,7 @@ class Subscription(Route):
     """
 
     __slots__ = (
-        "_batch",
+        "__weakref__",
         "_callback",
         "_closed",
         "_context",
@@ -53,7 +72,7 @@ class Subscription(Route):
         "_home",
         "_idle",
         "_is_dropping",
-        "_iterated",
+        "_readers",
         "_seen_dropped",
         "_waiters",
         "_worker",
@@ -65,7 +84,7 @@ class Subscription(Route):
 
     def __init__(
         self,
-        home: Subscriptions,
+        home: Home,
         sid: int,
         subject: str,
         queue_group: str,
@@ -89,8 +108,7 @@ class Subscription(Route):
         self._worker: asyncio.Task[None] | None = None
         self._waiters: deque[asyncio.Future[None]] | None = None
         self._idle: asyncio.Future[None] | None = None
-        self._batch = 0
-        self._iterated = False
+        self._readers: list[asyncio.Task[Any] | None] = []  # who iterates; one entry an iterator
         self._is_dropping = False
         self._seen_dropped = 0
         self._closed = False
@@ -112,9 +130,9 @@ class Subscription(Route):
         return self.received - self.dropped
 
     @property
-    def messages(self) -> Subscription:
-        """The subscription itself, as nats-py's name for its iterator."""
-        return self
+    def messages(self) -> AsyncIterator[Msg]:
+        """An iterator over the messages, by nats-py's name."""
+        return self.__aiter__()
 
     def wake(self) -> None:
         """Called by the link when messages came: let the reader go on."""
@@ -131,23 +149,10 @@ class Subscription(Route):
         if 0 < self.max_msgs <= self.received:
             self._home.finished(self)
 
-    def __aiter__(self) -> Subscription:
+    def __aiter__(self) -> AsyncIterator[Msg]:
         if self._callback is not None:
             raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
-        self._iterated = True
-        return self
-
-    async def __anext__(self) -> Msg:
-        # The queue grows only while others run, so now and then they must.
-        self._batch += 1
-        if self._batch >= _BATCH:
-            self._batch = 0
-            await asyncio.sleep(0)
-        while (message := self._take()) is None:
-            if self._closed:
-                raise StopAsyncIteration
-            await self._arrival()
-        return message
+        return _Iteration(self, self._readers)
 
     async def next_msg(self, timeout: float | None = 1.0) -> Msg:
         """The next message.
@@ -162,14 +167,14 @@ class Subscription(Route):
         """
         if self._callback is not None:
             raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
-        if (message := self._take()) is not None:
+        if (message := self.take()) is not None:
             return message
         try:
             async with asyncio.timeout(timeout):
-                while (message := self._take()) is None:
+                while (message := self.take()) is None:
                     if self._closed:
                         raise self._end()
-                    await self._arrival()
+                    await self.arrival()
         except builtins.TimeoutError as error:
             if isinstance(error, Error):
                 raise
@@ -221,23 +226,27 @@ class Subscription(Route):
         except builtins.TimeoutError:
             self._home.forget(self)
             self.close()
-            left = self.pending_msgs
-            raise DrainTimeoutError(
-                f"draining {self.subject!r} took over {limit} s; {left} messages are left"
-            ) from None
+            left = f"{self.pending_msgs} messages are left"
+            if self._worker is not None:
+                left += " and the callback still runs"
+            raise DrainTimeoutError(f"draining {self.subject!r} took over {limit} s; {left}") from None
 
     async def emptied(self) -> None:
-        """Wait until everything held was handed out and the worker is done.
+        """Wait until everything held was handed out and the worker is done, or the client closes.
 
-        What nobody reads is not waited for: messages of a subscription that is read by `next_msg`
-        stay there to be taken. The worker itself does not wait for itself.
+        What nobody reads is not waited for: messages that are read by `next_msg` stay there to be
+        taken, and so do those of a loop that was left. Neither the worker nor a loop waits for itself.
         """
-        if self._worker is asyncio.current_task() or not (self._callback or self._iterated):
-            return
-        while self.pending_msgs or self._worker is not None:
+        current = asyncio.current_task()
+        while not self._home.is_closed and self._has_others_at_work(current):
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._idle)
+
+    def _has_others_at_work(self, current: asyncio.Task[Any] | None) -> bool:
+        if self._worker is not None:
+            return self._worker is not current
+        return self.pending_msgs > 0 and any(reader is not current for reader in self._readers)
 
     def start_draining(self) -> None:
         """From now on it is not made known to a new server."""
@@ -248,11 +257,17 @@ class Subscription(Route):
         self._closed = True
         if self._waiters:
             self._wake_waiters()
-        self._settle()
+        self.settle()
 
     def stop(self) -> asyncio.Task[None] | None:
-        """Cancel the worker, unless it is the caller; returns it when there is one to wait for."""
+        """Cancel the worker, unless it is the caller; returns it when there is one to wait for.
+
+        What a callback has not got by then it never gets.
+        """
         worker = self._worker
+        if self._callback is not None:
+            self.clear()
+        self.settle()
         if worker is None or worker is asyncio.current_task():
             return None
         worker.cancel()
@@ -286,7 +301,7 @@ class Subscription(Route):
                 await asyncio.sleep(0)
         finally:
             self._worker = None
-            self._settle()
+            self.settle()
 
     def _reraise_if_cancelled(self, error: asyncio.CancelledError) -> None:
         """A callback may await something that was cancelled; the worker goes on unless cancelled too."""
@@ -297,13 +312,15 @@ class Subscription(Route):
         failure.__cause__ = error
         self._home.report(failure)
 
-    def _take(self) -> Msg | None:
+    def take(self) -> Msg | None:
+        """The oldest message, if there is one."""
         message = self.pop()
         if self._idle is not None:
-            self._settle()
+            self.settle()
         return message
 
-    async def _arrival(self) -> None:
+    async def arrival(self) -> None:
+        """Wait until a message came, or the end."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._waiters is None:
             self._waiters = deque()
@@ -320,9 +337,11 @@ class Subscription(Route):
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _settle(self) -> None:
-        """Tell a drain that everything was handed out."""
-        if self._idle is not None and not self.pending_msgs and self._worker is None:
+    def settle(self) -> None:
+        """Let a drain look again whether everything was handed out."""
+        if self._idle is not None and (
+            self._home.is_closed or (self._worker is None and not (self.pending_msgs and self._readers))
+        ):
             if not self._idle.done():
                 self._idle.set_result(None)
             self._idle = None
@@ -336,3 +355,36 @@ class Subscription(Route):
             return ConnectionClosedError("the client is closed")
         state = "draining" if self._draining and not self._closed else "closed"
         return BadSubscriptionError(f"the subscription to {self.subject!r} is {state}")
+
+
+class _Iteration:
+    """One ``async for`` over a subscription. A drain waits for it to take what is held while it lives."""
+
+    __slots__ = ("_readers", "_sub", "_task", "_turn")
+
+    def __init__(self, sub: Subscription, readers: list[asyncio.Task[Any] | None]) -> None:
+        self._sub = sub
+        self._readers = readers
+        self._turn = 0
+        self._task = asyncio.current_task()
+        readers.append(self._task)
+
+    def __del__(self) -> None:
+        self._readers.remove(self._task)
+        self._sub.settle()
+
+    def __aiter__(self) -> _Iteration:
+        return self
+
+    async def __anext__(self) -> Msg:
+        # The queue grows only while others run, so now and then they must.
+        self._turn += 1
+        if self._turn >= _BATCH:
+            self._turn = 0
+            await asyncio.sleep(0)
+        sub = self._sub
+        while (message := sub.take()) is None:
+            if sub.is_closed:
+                raise StopAsyncIteration
+            await sub.arrival()
+        return message

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidings.nats.core.link import Link
 from tidings.nats.core.options import MsgCallback, SubscriptionLimits
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.writer import Writer
-from tidings.nats.wire import Encoder, Route, check_pattern, check_queue
+from tidings.nats.wire import Encoder, Route
 
 __all__ = ["Subscriptions"]
 
@@ -43,6 +44,8 @@ class Subscriptions:
         self.is_closed = False
         self._writer = writer
         self._last_sid = 0
+        # Also those that get no more messages, whose last callbacks may still run.
+        self._alive: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
     def __iter__(self) -> Iterator[Subscription]:
         return iter([route for route in self.routes.values() if isinstance(route, Subscription)])
@@ -61,6 +64,7 @@ class Subscriptions:
         """Make a subscription and tell the server, now or when it is back. Raises BadSubjectError."""
         sub = Subscription(self, self.next_sid(), subject, queue, callback, limits, max_msgs)
         self.add_route(sub, subject, queue)
+        self._alive.add(sub)
         if max_msgs:
             self.send_unsubscribe(sub, max_msgs)
         return sub
@@ -72,12 +76,9 @@ class Subscriptions:
 
     def add_route(self, route: Route, subject: str, queue: str = "") -> None:
         """Have the messages of `subject` delivered to `route`. Raises BadSubjectError."""
-        if self.link is not None:
-            self._writer.encoder.subscribe(route.sid, subject, queue)
-        else:
-            check_pattern(subject)
-            if queue:
-                check_queue(queue)
+        # While there is no link the command is only checked; `replay` makes it again.
+        encoder = self._writer.encoder if self.link is not None else Encoder()
+        encoder.subscribe(route.sid, subject, queue)
         self.routes[route.sid] = route
 
     def send_unsubscribe(self, sub: Subscription, limit: int = 0) -> None:
@@ -108,15 +109,27 @@ class Subscriptions:
         for sub in subs:
             self.forget(sub)
 
-    async def drain(self, subs: Sequence[Subscription]) -> None:
-        """Let all of `subs` end together without losing what was delivered."""
+    async def drain(self) -> None:
+        """Let all end together without losing what was delivered."""
+        subs = list(self)
         for sub in subs:
             sub.start_draining()
         await self.end_inflow(*subs)
         for sub in subs:
             sub.close()
-        for sub in subs:
+        for sub in list(self._alive):
             await sub.emptied()
+
+    def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether `task` is the one in which a subscription calls its callback."""
+        return any(sub.worker is task for sub in list(self._alive))
+
+    def left(self) -> str:
+        """What was not handled yet, for an error message."""
+        subs = list(self._alive)
+        messages = sum(sub.pending_msgs for sub in subs)
+        running = sum(sub.worker is not None for sub in subs)
+        return f"{messages} messages are left" + (f" and {running} callbacks still run" if running else "")
 
     def replay(self, subjects: dict[int, tuple[str, str]]) -> bytes:
         """The commands that make a new server know every subscription (ADR-40).
@@ -141,7 +154,7 @@ class Subscriptions:
         self.is_closed = True
         self.link = None
         workers = []
-        for sub in self:
+        for sub in list(self._alive):
             sub.close()
             if worker := sub.stop():
                 workers.append(worker)
