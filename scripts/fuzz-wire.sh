@@ -1,11 +1,10 @@
 #!/bin/sh
-# usage: scripts/fuzz-wire.sh [SECONDS]      (of each of the three parts; 20 when not given)
+# usage: scripts/fuzz-wire.sh [ARGUMENTS of fuzz_wire.py], such as --seconds 60, which each of three parts takes
 # Builds the compiled wire twin with AddressSanitizer and UndefinedBehaviorSanitizer in a folder of its own and
 # fuzzes it beside the reference. Where the compiler has no sanitizer, valgrind watches the plain build instead
 # (CHECKER=valgrind asks for it). PYTHON names the interpreter; tidings has to be installed for it.
 set -eu
 cd "$(dirname "$0")/.."
-seconds=${1:-20}
 python=${PYTHON:-python3}
 pyx=$PWD/src/tidings/nats/wire/_speedups.pyx
 work=$(mktemp -d)
@@ -29,12 +28,12 @@ build() { # FLAGS…
 asan=$(gcc -print-file-name=libasan.so)
 if [ "${CHECKER:-asan}" = asan ] && [ -f "$asan" ] &&
     build -fsanitize=address,undefined -fno-sanitize-recover=undefined; then
-    echo "fuzz-wire: AddressSanitizer and UndefinedBehaviorSanitizer, 3 x $seconds s"
+    echo "fuzz-wire: AddressSanitizer and UndefinedBehaviorSanitizer"
     export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
     run() { env LD_PRELOAD="$asan" "$python" "$@"; }
 elif command -v valgrind >/dev/null; then
     build
-    echo "fuzz-wire: valgrind, 3 x $seconds s"
+    echo "fuzz-wire: valgrind"
     run() { valgrind -q --error-exitcode=99 "$python" "$@"; }
 else
     echo "fuzz-wire: neither AddressSanitizer (gcc's libasan) nor valgrind; install one of them" >&2
@@ -43,5 +42,5 @@ fi
 export PYTHONMALLOC=malloc  # so that the checker sees each object's end
 # Small buffers, so that their ends are met in every run; then those that are used.
 for size in 16 64 0; do
-    run scripts/fuzz_wire.py --extension "$work/_speedups.so" --read-size "$size" --seconds "$seconds"
+    run scripts/fuzz_wire.py --extension "$work/_speedups.so" --read-size "$size" "$@"
 done

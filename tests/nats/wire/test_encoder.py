@@ -288,6 +288,20 @@ def test_drop_control_keeps_the_publishes_in_order(twin):
     assert encoder.take() == kept + b"PUB d 0\r\n\r\n"
 
 
+def test_drop_control_of_many(twin):
+    encoder = twin.Encoder()
+    kept = []
+    for i in range(5000):
+        if i % 7 == 0:
+            kept.append(b"PUB a %d\r\n%b\r\n" % (i % 50, bytes(i % 50)))
+            encoder.publish("a", bytes(i % 50))
+        else:
+            encoder.subscribe(i, "a")
+    encoder.drop_control()
+    assert len(encoder) == sum(map(len, kept))
+    assert encoder.take() == b"".join(kept)
+
+
 def test_clear_and_take_of_nothing(twin):
     encoder = twin.Encoder()
     assert encoder.take() == b""

@@ -894,10 +894,15 @@ cdef class Encoder:
 
     def drop_control(self):
         """Forget all but the publishes."""
-        cdef Py_ssize_t start, stop
-        for start, stop in reversed(self._control):
-            memmove(self._out + start, self._out + stop, self._size - stop)
-            self._size -= stop - start
+        cdef Py_ssize_t start, stop, kept = 0, seen = 0
+        if not self._control:
+            return
+        self._control.append((self._size, self._size))
+        for start, stop in self._control:
+            memmove(self._out + kept, self._out + seen, start - seen)
+            kept += start - seen
+            seen = stop
+        self._size = kept
         self._control.clear()
 
     def clear(self):

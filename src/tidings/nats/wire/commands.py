@@ -126,8 +126,9 @@ class Encoder:
 
     def drop_control(self) -> None:
         """Forget all but the publishes: other commands belong to the connection they were made for."""
-        for index in reversed(self._control):
-            self._size -= len(self._chunks.pop(index))
+        control = set(self._control)
+        self._chunks = [chunk for i, chunk in enumerate(self._chunks) if i not in control]
+        self._size = sum(map(len, self._chunks))
         self._control.clear()
 
     def clear(self) -> None:
