@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -206,6 +207,8 @@ class Connection:
 
         Raises:
             DrainTimeoutError: not all was handled; the client is closed nevertheless.
+            ConnectionReconnectingError: the connection was away, and what was published meanwhile is
+                lost; the client is closed nevertheless.
             ConnectionClosedError: it is closed already.
         """
         self._check_open()
@@ -218,7 +221,8 @@ class Connection:
     async def close(self) -> None:
         """Close now: what was gathered is written, what was delivered and not handled is dropped.
 
-        Running callbacks are cancelled, waiting calls raise ConnectionClosedError. Idempotent.
+        Running callbacks are cancelled, waiting calls raise ConnectionClosedError. What a slow or absent
+        server does not take within a second is lost, and reported to the error callback. Idempotent.
         """
         if not self._life.move(Move.CLOSE):
             return
@@ -298,6 +302,10 @@ class Connection:
         self._writer.attach(link)
         if link.is_lost:  # between its last line and now
             self._on_lost(link, link.reason)
+            return
+        link.start_pings(
+            self.options.ping_interval, self.options.max_outstanding_pings, self._writer.encoder.ping
+        )
 
     def _on_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Info):
@@ -355,30 +363,51 @@ class Connection:
             async with asyncio.timeout(timeout):
                 await self._subscriptions.drain()
                 if self._link is not None:
-                    await self.flush(timeout)
+                    with suppress(ConnectionClosedError):  # lost on the way
+                        await self.flush(timeout)
+            self._check_nothing_held()
         except (builtins.TimeoutError, FlushTimeoutError):
             raise DrainTimeoutError(f"draining took over {timeout} s; {self._subscriptions.left()}") from None
-        except ConnectionClosedError:
-            pass  # lost on the way: nothing more can be sent or come
         finally:
             if self._life.move(Move.DRAINED):
                 await self._shut()
 
+    def _check_nothing_held(self) -> None:
+        """Whoever drains while the connection is away shall know that what waited for it is lost."""
+        held = len(self._writer.encoder)
+        if self.is_draining and self._link is None and held:
+            self._writer.encoder.clear()
+            raise ConnectionReconnectingError(
+                f"the connection is away; {held} bytes that were published meanwhile were not sent"
+            ) from self._last_error
+
     async def _shut(self) -> None:
         """Release everything. The state is CLOSED already."""
-        self._writer.encoder.refusal = self._closed_error
+        encoder = self._writer.encoder
+        encoder.refusal = self._closed_error
         self._stop_coming_back()
-        link, self._link = self._link, None
-        if link is not None:
-            self._writer.write()
-            await link.close()
-        await self._subscriptions.close(_CLOSE_PATIENCE)
+        workers = self._subscriptions.close()
         if self._replies is not None:
             self._replies.fail(self._closed_error())
-        self._callbacks.notify(self.options.closed_cb)
-        await self._callbacks.finish(_CLOSE_PATIENCE)
-        if not self._closed.done():
-            self._closed.set_result(None)
+        link, self._link = self._link, None
+        try:
+            if link is not None:
+                self._writer.write_last()
+            unsent = len(encoder) + (await link.close() if link is not None else 0)
+            if unsent:
+                self._callbacks.report(
+                    ConnectionClosedError(
+                        f"{unsent} bytes that were published could not be sent before close"
+                    )
+                )
+            if workers:
+                await asyncio.wait(workers, timeout=_CLOSE_PATIENCE)
+        finally:
+            encoder.clear()
+            self._callbacks.notify(self.options.closed_cb)
+            await self._callbacks.finish(_CLOSE_PATIENCE)
+            if not self._closed.done():
+                self._closed.set_result(None)
 
     def _stop_coming_back(self) -> None:
         task, self._coming_back = self._coming_back, None

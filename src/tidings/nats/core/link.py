@@ -43,7 +43,8 @@ class Link(asyncio.BufferedProtocol):
 
     Attributes:
         info: the server's last INFO.
-        paused: the socket is full; writing more only fills memory.
+        paused: the socket is full, or the link is ending; writing more only fills memory or is lost.
+        on_writable: called when the socket takes more after it was full.
         reason: why it ended, if it ended by an error.
     """
 
@@ -57,6 +58,7 @@ class Link(asyncio.BufferedProtocol):
         self.server = server
         self.info: dict[str, Any] = {}
         self.paused = False
+        self.on_writable: Callable[[], object] | None = None
         self._on_event = on_event
         self._on_lost = on_lost
         self._parser = Parser()
@@ -71,6 +73,7 @@ class Link(asyncio.BufferedProtocol):
         self._handshake: deque[Event] | None = deque()
         self._news: asyncio.Future[None] | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
+        self._owes_pong = False
 
     # asyncio's side
 
@@ -96,6 +99,8 @@ class Link(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         """Called by the loop: the server closes its side, so do we."""
+        during = "" if self.is_greeted else " during the handshake"
+        self.abort(ConnectionClosedError(f"{self.server} closed the connection{during}"))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,9 +122,12 @@ class Link(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Called by the loop: there is room again."""
         self.paused = False
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
-        self._writable = None
+        if self._owes_pong:
+            self._owes_pong = False
+            self.write(b"PONG\r\n")
+        if self.on_writable is not None:
+            self.on_writable()
+        self._wake_writers()
 
     # our side
 
@@ -152,28 +160,38 @@ class Link(asyncio.BufferedProtocol):
         self._pongs.append(waiter)
         return waiter
 
-    def start_pings(self, interval: float, max_outstanding: int) -> None:
-        """Send a PING every `interval` seconds; `max_outstanding` unanswered end the link."""
-        self._ping_timer = self._loop.call_later(interval, self._ping, interval, max_outstanding)
+    def start_pings(self, interval: float, max_outstanding: int, send: Callable[[], object]) -> None:
+        """`send` a PING every `interval` seconds; `max_outstanding` unanswered end the link.
+
+        It goes the way of every command: one that overtook the PING of a flush would take its PONG.
+        """
+        self._ping_timer = self._loop.call_later(interval, self._ping, interval, max_outstanding, send)
 
     def abort(self, reason: Exception | None = None) -> None:
         """End the link now; `reason` is what `on_lost` hears."""
         if self.reason is None:
             self.reason = reason
+        self.paused = True
         if self._transport is not None:
             self._transport.abort()
 
-    async def close(self, timeout: float = 1.0) -> None:
-        """Write out what the socket has not taken yet, for at most `timeout` seconds, and end the link."""
-        if self._transport is None:
-            return
-        self._transport.close()
+    async def close(self, timeout: float = 1.0) -> int:
+        """Write out what the socket has not taken yet, for at most `timeout` seconds, and end the link.
+
+        Returns:
+            The bytes that the socket did not take.
+        """
+        transport = self._transport
+        if transport is None:
+            return 0
+        transport.close()
         try:
-            async with asyncio.timeout(timeout):
-                await asyncio.shield(self._closed)
-        except builtins.TimeoutError:
-            self._transport.abort()
-            await asyncio.sleep(0)
+            await asyncio.wait([self._closed], timeout=timeout)
+            unsent = transport.get_write_buffer_size()
+        finally:
+            transport.abort()
+        await asyncio.wait([self._closed])
+        return unsent
 
     async def greet(self, options: Options) -> None:
         """The handshake: INFO, our CONNECT and PING, and what comes before the PONG.
@@ -222,7 +240,7 @@ class Link(asyncio.BufferedProtocol):
             self._handshake.append(event)
             self._tell_news()
         elif isinstance(event, Ping):
-            self.write(b"PONG\r\n")
+            self._answer_ping()
         elif isinstance(event, Pong):
             waiter = self._pongs.popleft() if self._pongs else None
             if waiter is not None and not waiter.done():
@@ -236,18 +254,31 @@ class Link(asyncio.BufferedProtocol):
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
-    def _ping(self, interval: float, max_outstanding: int) -> None:
+    def _answer_ping(self) -> None:
+        # A server that pings and does not read would fill memory with answers. One will do when it reads
+        # again: any PONG starts its count anew.
+        if self.paused:
+            self._owes_pong = True
+        else:
+            self.write(b"PONG\r\n")
+
+    def _wake_writers(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def _ping(self, interval: float, max_outstanding: int, send: Callable[[], object]) -> None:
         unanswered = sum(waiter is None for waiter in self._pongs)
         if unanswered >= max_outstanding:
             self.abort(StaleConnectionError(f"{self.server} did not answer {unanswered} pings"))
             return
         self._pongs.append(None)
-        self.write(b"PING\r\n")
-        self.start_pings(interval, max_outstanding)
+        send()
+        self.start_pings(interval, max_outstanding, send)
 
     def _release(self, reason: Exception | None) -> None:
         """Let nobody wait for a link that is gone."""
-        self.resume_writing()
+        self._wake_writers()
         for waiter in self._pongs:
             if waiter is not None and not waiter.done():
                 error = ConnectionClosedError(f"the connection to {self.server} was lost")
@@ -282,7 +313,6 @@ async def open_link(
     finally:
         if not link.is_greeted:
             link.abort()
-    link.start_pings(options.ping_interval, options.max_outstanding_pings)
     return link
 
 

@@ -12,7 +12,7 @@ __all__ = ["DEFAULT_PORT", "Server", "ServerPool", "parse_server"]
 DEFAULT_PORT = 4222
 
 
-@dataclass(slots=True)
+@dataclass
 class Server:
     """One server of the pool.
 
@@ -49,6 +49,7 @@ def parse_server(url: str) -> Server:
     Raises:
         ValueError: another scheme, no host, or a port that is none. The text never shows credentials.
     """
+
     if not isinstance(url, str):
         raise TypeError(f"a server is a URL in a str, not {type(url).__name__}")
     text = url.strip()

@@ -149,8 +149,8 @@ class Subscriptions:
                 commands.unsubscribe(sub.sid, sub.max_msgs - sub.received)
         return commands.take()
 
-    async def close(self, timeout: float) -> None:
-        """End every subscription: readers are told, workers cancelled and waited for."""
+    def close(self) -> list[asyncio.Task[None]]:
+        """End every subscription: readers are told, workers cancelled; returns those to wait for."""
         self.is_closed = True
         self.link = None
         workers = []
@@ -159,5 +159,4 @@ class Subscriptions:
             if worker := sub.stop():
                 workers.append(worker)
         self.routes.clear()
-        if workers:
-            await asyncio.wait(workers, timeout=timeout)
+        return workers

@@ -39,6 +39,7 @@ class Writer:
     def attach(self, link: Link) -> None:
         """A link is up: write what was held for it."""
         self._link = link
+        link.on_writable = self.write
         self.encoder.max_pending = 0
         self.write()
 
@@ -53,6 +54,11 @@ class Writer:
         link = self._link
         if link is not None and not link.paused and len(self.encoder):
             link.write(self.encoder.take())
+
+    def write_last(self) -> None:
+        """Hand everything gathered to the socket, full or not: nothing comes after it."""
+        if self._link is not None:
+            self._link.write(self.encoder.take())
 
     def write_early(self) -> None:
         """Write now if this turn wrote nothing yet; otherwise what is gathered goes out at its end."""
