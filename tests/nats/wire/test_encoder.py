@@ -19,7 +19,7 @@ from tidings.nats.errors import (
 )
 from tidings.nats.wire import Headers
 
-deterministic = settings(derandomize=True, deadline=None, max_examples=150)
+deterministic = settings(derandomize=True, deadline=None, max_examples=60)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tidings.nats.errors import BadHeaderError, ProtocolError
 from tidings.nats.wire import Headers
 
-deterministic = settings(derandomize=True, deadline=None, max_examples=200)
+deterministic = settings(derandomize=True, deadline=None, max_examples=100)
 
 PRINTABLE = [chr(code) for code in range(33, 127) if chr(code) != ":"]
 names = st.text(st.sampled_from(PRINTABLE), min_size=1, max_size=6)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tidings.nats.errors import BadSubjectError
 from tidings.nats.wire.subjects import check_pattern, check_queue, subject_matches
 
-deterministic = settings(derandomize=True, deadline=None, max_examples=200)
+deterministic = settings(derandomize=True, deadline=None, max_examples=100)
 
 # What breaks lines, what means something, what only looks like white space, and lone surrogates:
 # U+DC80 stands for a byte that is no UTF-8, U+D800 for nothing that has bytes.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tidings.nats import wire
 from tidings.nats.errors import ProtocolError
 
-deterministic = settings(derandomize=True, deadline=None, max_examples=150)
+deterministic = settings(derandomize=True, deadline=None, max_examples=100)
 
 CLASSES = ["Parser", "Encoder", "Msg", "Route"]
 FUNCTIONS = ["check_subject", "encode_headers", "parse_headers"]
