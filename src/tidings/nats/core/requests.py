@@ -6,7 +6,7 @@ import asyncio
 import itertools
 
 from tidings.nats.core.inbox import new_inbox
-from tidings.nats.errors import NoRespondersError, TimeoutError
+from tidings.nats.errors import NoRespondersError, ProtocolError, TimeoutError
 from tidings.nats.wire import Msg, Route
 
 __all__ = ["Replies"]
@@ -45,7 +45,7 @@ class Replies(Route):
             future = self.waiting.pop(message.subject, None)
             if future is None or future.done():
                 continue
-            if not message.data and message.has_headers and message.status == NO_RESPONDERS:
+            if _is_no_responders(message):
                 future.set_exception(NoRespondersError("nobody is subscribed to the subject of the request"))
             else:
                 future.set_result(message)
@@ -63,3 +63,13 @@ class Replies(Route):
                 future.set_exception(error)
                 future.exception()
         self.waiting.clear()
+
+
+def _is_no_responders(message: Msg) -> bool:
+    """Whether the server says that nobody is there: status 503 without a payload."""
+    if message.data or not message.has_headers:
+        return False
+    try:
+        return message.status == NO_RESPONDERS
+    except ProtocolError:
+        return False  # another client's broken header block, which the server hands on as it is
