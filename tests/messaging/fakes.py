@@ -35,8 +35,10 @@ class Sent:
     error: tuple[str, str] | None = None
 
 
-class FakeMessage(Message[Native], native=Native):
+class FakeMessage(Message[Native]):
     __slots__ = ()
+
+    native_type = Native
 
     @property
     def channel(self) -> str:

@@ -6,7 +6,6 @@ import pytest
 from pydantic import BaseModel
 
 from tests.messaging.fakes import FakeMessage, Native
-from tidings.messaging.message import current_message, handling
 
 
 class User(BaseModel):
@@ -33,16 +32,6 @@ def test_a_correlation_id_is_the_senders_or_made_once() -> None:
     assert FakeMessage(Native(headers={"correlation_id": "c-1"})).correlation_id == "c-1"
     message = FakeMessage(Native())
     assert message.correlation_id == message.correlation_id != ""
-
-
-def test_the_message_around_a_native_one_is_made_once() -> None:
-    token = handling.set(Native(b"x"))
-    try:
-        message = current_message()
-        assert isinstance(message, FakeMessage)
-        assert message is current_message()
-    finally:
-        handling.reset(token)
 
 
 def test_a_message_shows_where_it_came_from_and_not_what_is_in_it() -> None:

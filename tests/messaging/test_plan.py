@@ -11,7 +11,6 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.messaging.fakes import FakeBroker, FakeMessage, FakeSource, Native
-from tidings.messaging.message import current_message, handling
 from tidings.messaging.params import Context, Depends, Header, Logger
 from tidings.messaging.plan import plan_for
 
@@ -148,57 +147,6 @@ async def test_what_ends_the_program_gets_out(kind: type[BaseException]) -> None
     run = await plan(handler)
     with pytest.raises(kind):
         await run(Native())
-
-
-async def test_what_runs_in_a_handler_knows_the_message() -> None:
-    seen: list[Any] = []
-
-    def note() -> None:
-        message = current_message()
-        assert message is not None
-        seen.append((message.body, message.correlation_id))
-
-    async def plain(body: bytes) -> None:
-        note()
-
-    async def with_message(body: bytes, message: FakeMessage) -> None:
-        note()
-
-    def threaded(body: bytes) -> None:
-        note()
-
-    native = Native(b"x", {"correlation_id": "c-1"})
-    for handler in (plain, with_message, threaded):
-        await (await plan(handler))(native)
-    assert seen == [(b"x", "c-1")] * 3
-
-
-async def test_outside_of_a_handler_there_is_no_message() -> None:
-    assert handling.get() is None
-    assert current_message() is None
-
-
-async def test_messages_handled_at_once_do_not_mix() -> None:
-    seen: list[str] = []
-    both = asyncio.Barrier(2)
-
-    async def handler(body: bytes) -> None:
-        await both.wait()
-        message = current_message()
-        assert message is not None
-        assert message.body == body
-        seen.append(message.correlation_id)
-
-    run = await plan(handler)
-    await asyncio.gather(
-        asyncio.create_task(_awaited(run, Native(b"1", {"correlation_id": "a"}))),
-        asyncio.create_task(_awaited(run, Native(b"2", {"correlation_id": "b"}))),
-    )
-    assert sorted(seen) == ["a", "b"]
-
-
-async def _awaited(run: Callable[[Any], Awaitable[object]], native: Native) -> None:
-    await run(native)
 
 
 async def test_a_line_is_logged_for_each_message_handled(caplog: pytest.LogCaptureFixture) -> None:

@@ -81,7 +81,10 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
 
     @abstractmethod
     async def listen(self, source: SourceT, handle: Handle) -> Stop:
-        """Await `handle` with each message of the source, outside of the context of any other."""
+        """Await `handle` with each message of the source, one at a time.
+
+        The context of the source's handlers is its own (`contextvars.Context`).
+        """
 
     @abstractmethod
     async def ready(self) -> None:

@@ -13,8 +13,8 @@ from .context import ContextRepo
 from .correlation import new_correlation_id
 from .endpoints import Decode, Encode
 from .errors import BrokerConnectionError, BrokerRefusedError
+from .handling import current_message
 from .logs import DEFAULT, logger_for
-from .message import current_message
 from .threads import Threads
 
 __all__ = ["Broker", "BrokerKeywords", "BrokerOptions", "Consumer", "Output"]

@@ -2,7 +2,7 @@
 
 import logging
 
-from .message import current_message
+from .handling import current_message
 
 __all__ = ["DEFAULT", "HandlingFilter", "logger_for"]
 

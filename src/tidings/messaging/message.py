@@ -2,14 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from .correlation import new_correlation_id
 from .validation import reader_for
 
-__all__ = ["Message", "current_message", "handling"]
+__all__ = ["Message"]
 
 NativeT = TypeVar("NativeT")
 T = TypeVar("T")
@@ -30,13 +29,7 @@ class Message(ABC, Generic[NativeT]):
     __slots__ = ("_correlation_id", "raw", "replied", "route")
 
     native_type: ClassVar[type]
-    _of_native: ClassVar[dict[type, type["Message[Any]"]]] = {}
-
-    def __init_subclass__(cls, native: type | None = None, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if native is not None:
-            cls.native_type = native
-            Message._of_native[native] = cls
+    """What `raw` is; a handler may ask for it by this type."""
 
     def __init__(self, raw: NativeT, route: Any = None) -> None:
         self.raw = raw
@@ -101,18 +94,3 @@ class Message(ABC, Generic[NativeT]):
 
 
 _reader_for = lru_cache(maxsize=256)(reader_for)
-
-
-# What is being handled in this context: a Message, or its native form where no Message was made.
-handling: ContextVar[Any] = ContextVar("tidings_handling", default=None)
-
-
-def current_message() -> Message[Any] | None:
-    """The message that is being handled where this is called; None outside of a handler."""
-    found = handling.get()
-    message_type = Message._of_native.get(type(found))
-    if message_type is None:
-        return cast("Message[Any] | None", found)
-    message = message_type(found)
-    handling.set(message)  # so that a correlation id made for it is made once
-    return message

@@ -22,7 +22,8 @@ from .adapter import Send
 from .broker import Broker
 from .codec import Encoded
 from .errors import RemoteError, ValidationError
-from .message import Message, handling
+from .handling import Handling
+from .message import Message
 
 __all__ = ["FAILURES", "Outcome", "error_reply"]
 
@@ -39,7 +40,7 @@ class Outcome:
         broker: whose logger and adapter it uses.
         encode: makes a result a body with its content type.
         sends: publish a result, one for each publisher of the handler.
-        message_of: makes a message of a native one.
+        here: the message being handled.
         replies: whether requesters are answered.
     """
 
@@ -48,11 +49,11 @@ class Outcome:
         broker: Broker[Any],
         encode: Callable[[Any], Encoded],
         sends: Sequence[Send],
-        message_of: Callable[[Any], Message[Any]],
+        here: Handling,
         *,
         replies: bool,
     ) -> None:
-        self.message_of = message_of
+        self.here = here
         self.publishes = bool(sends)
         self.replies = replies
         self._broker = broker
@@ -60,29 +61,21 @@ class Outcome:
         self._encode = encode
         self._sends = sends
 
-    async def deliver(self, native: Any, result: Any) -> None:
+    async def deliver(self, result: Any) -> None:
         """Publish a result to those who want it; None only to a requester, as an empty body."""
-        message = self._message(native)
+        message = self.here.message()
         body, content_type = (b"", "") if result is None else self._encode(result)
         headers = {"correlation_id": message.correlation_id}
         if content_type:
             headers["content-type"] = content_type
-        if self.replies and self._adapter.reply_of(native):
+        if self.replies and message.reply_to:
             await self._adapter.reply(message, body, headers)
             message.replied = True
         if result is not None:
             for send in self._sends:
                 await send(body, headers)
 
-    def _message(self, native: Any) -> Message[Any]:
-        """The message around `native`; the one there is, if something in the handler made one."""
-        message: Message[Any] = handling.get()
-        if message is native:
-            message = self.message_of(native)
-            handling.set(message)
-        return message
-
-    async def fail(self, native: Any, error: BaseException) -> None:
+    async def fail(self, error: BaseException) -> None:
         """Tell of a failure: in the log, and to the requester.
 
         Raises:
@@ -90,7 +83,7 @@ class Outcome:
         """
         if isinstance(error, CancelledError) and _are_cancelled():
             raise error
-        message = self._message(native)
+        message = self.here.message()
         self._log_failure(message, error)
         if not self.replies or message.replied or not message.reply_to:
             return
@@ -104,9 +97,9 @@ class Outcome:
                 second,
             )
 
-    def log_handled(self, native: Any, started: float) -> None:
+    def log_handled(self, started: float) -> None:
         """Write the line of a message handled; `started` is of `time.perf_counter`."""
-        message = self._message(native)
+        message = self.here.message()
         milliseconds = (perf_counter() - started) * 1000
         self._broker.logger.log(
             self._broker.options.log_level,

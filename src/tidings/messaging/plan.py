@@ -13,8 +13,8 @@ fields      several payload parameters                   likewise
 injected    everything else                              always
 ==========  ===========================================  ==================================
 
-Every shape sets `handling` first, so that whatever runs in the handler knows the message, and lets
-nothing out but CancelledError.
+Every shape notes first what it handles, so that whatever runs in the handler knows the message, and
+lets nothing out but CancelledError. A plan handles one message at a time.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
@@ -27,8 +27,8 @@ from .adapter import Adapter, Handle
 from .broker import Broker
 from .endpoints import Source
 from .errors import SetupError
+from .handling import Handling, handling
 from .injection import Overrides, Surroundings, is_async, payload_of, with_injection
-from .message import handling
 from .outcome import FAILURES, Outcome
 from .payload import Payload
 from .signature import Signature, describe, read_signature
@@ -52,8 +52,8 @@ def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -
     surroundings = _surroundings(broker, source)
     encode = encoder_for(signature.returns, validate=surroundings.validate, encoder=broker.options.encoder)
     sends = [output.sender() for output in broker.outputs_of(handler)]
-    message_of = broker.adapter.message_factory(source)
-    outcome = Outcome(broker, encode, sends, message_of, replies=not source.no_reply)
+    here = Handling(broker.adapter.message_factory(source))
+    outcome = Outcome(broker, encode, sends, here, replies=not source.no_reply)
     call = handler if is_async(handler) else broker.threads.wrap(handler)
     plan = _Plan(broker.adapter, call, outcome)
     payload = payload_of(signature, surroundings)
@@ -115,16 +115,18 @@ class _Plan:
 def _raw(plan: _Plan) -> Run:
     call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
-    deliver, fail = plan.outcome.deliver, plan.outcome.fail
+    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.outcome.fail
 
     async def run(native: Any) -> bool:
-        handling.set(native)
+        if handling.get() is not here:
+            handling.set(here)
+        here.native, here.made = native, None
         try:
             result = await call(body_of(native))
             if (publishes and result is not None) or (replies and reply_of(native)):
-                await deliver(native, result)
+                await deliver(result)
         except FAILURES as error:
-            await fail(native, error)
+            await fail(error)
             return False
         return True
 
@@ -134,10 +136,12 @@ def _raw(plan: _Plan) -> Run:
 def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> Run:
     call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
-    deliver, fail = plan.outcome.deliver, plan.outcome.fail
+    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.outcome.fail
 
     async def run(native: Any) -> bool:
-        handling.set(native)
+        if handling.get() is not here:
+            handling.set(here)
+        here.native, here.made = native, None
         try:
             try:
                 value = read_body(body_of(native))
@@ -145,9 +149,9 @@ def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> 
                 raise payload.invalid(error) from error
             result = await call(value)
             if (publishes and result is not None) or (replies and reply_of(native)):
-                await deliver(native, result)
+                await deliver(result)
         except FAILURES as error:
-            await fail(native, error)
+            await fail(error)
             return False
         return True
 
@@ -157,10 +161,12 @@ def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> 
 def _fields(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> Run:
     call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
-    deliver, fail = plan.outcome.deliver, plan.outcome.fail
+    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.outcome.fail
 
     async def run(native: Any) -> bool:
-        handling.set(native)
+        if handling.get() is not here:
+            handling.set(here)
+        here.native, here.made = native, None
         try:
             try:
                 values = read_body(body_of(native))
@@ -168,9 +174,9 @@ def _fields(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) ->
                 raise payload.invalid(error) from error
             result = await call(*values)
             if (publishes and result is not None) or (replies and reply_of(native)):
-                await deliver(native, result)
+                await deliver(result)
         except FAILURES as error:
-            await fail(native, error)
+            await fail(error)
             return False
         return True
 
@@ -182,23 +188,25 @@ def _injected(
 ) -> Run:
     call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     reply_of = plan.adapter.reply_of
-    deliver, fail = plan.outcome.deliver, plan.outcome.fail
-    message_of = plan.outcome.message_of
+    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.outcome.fail
+    message_of = here.message_of
     invoke = with_injection(call, signature, surroundings, payload)
     overridden = replace(surroundings, overrides=overrides)
 
     async def run(native: Any) -> bool:
-        message = message_of(native)
-        handling.set(message)
+        if handling.get() is not here:
+            handling.set(here)
+        here.native = native
+        here.made = message = message_of(native)
         try:
             if overrides:  # a test's; worked out anew, so that they may change at any time
                 result = await with_injection(call, signature, overridden)(message)
             else:
                 result = await invoke(message)
             if (publishes and result is not None) or (replies and reply_of(native)):
-                await deliver(native, result)
+                await deliver(result)
         except FAILURES as error:
-            await fail(native, error)
+            await fail(error)
             return False
         return True
 
@@ -210,7 +218,7 @@ def _logged(run: Run, outcome: Outcome) -> Run:
         started = perf_counter()
         succeeded = await run(native)
         if succeeded:
-            outcome.log_handled(native, started)
+            outcome.log_handled(started)
         return succeeded
 
     return run_and_log

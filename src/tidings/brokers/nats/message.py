@@ -11,10 +11,12 @@ from .subjects import SubjectPattern
 __all__ = ["NatsMessage"]
 
 
-class NatsMessage(Message[Msg], native=Msg):
+class NatsMessage(Message[Msg]):
     """One message of a NATS subject; `raw` is the client's, `route` the pattern of the source."""
 
     __slots__ = ()
+
+    native_type = Msg
 
     @property
     def subject(self) -> str:
