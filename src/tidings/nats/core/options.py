@@ -25,7 +25,7 @@ MsgCallback: TypeAlias = Callable[[Msg], "Awaitable[object] | object"]
 """Called with each message of a subscription; plain or async."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Options:
     """Options of a connection. Times are in seconds, sizes in bytes.
 
