@@ -52,6 +52,8 @@ class Connection:
         self._last_error: Exception | None = None
         self._replies: Replies | None = None
         self._coming_back: asyncio.Task[None] | None = None
+        self._established_at = 0.0
+        self._short_lives = 0  # links in a row that were lost sooner than a pause would have taken
         self._loop = asyncio.get_running_loop()
         self._callbacks = Callbacks(options.error_cb)
         self._writer = Writer()
@@ -295,6 +297,7 @@ class Connection:
         """Take `link` into use: subscriptions first, then what was published meanwhile (ADR-40)."""
         self._life.move(Move.ESTABLISHED)
         link.server.failures = 0
+        self._established_at = self._loop.time()
         self._link = self._subscriptions.link = link
         self._take_info(link)
         replies = self._replies
@@ -330,6 +333,8 @@ class Connection:
         self._writer.detach(self.options.reconnect_buffer_size)
         if reason is not None:
             self._last_error = reason
+        is_short = self._loop.time() - self._established_at < self.options.reconnect_time_wait
+        self._short_lives = self._short_lives + 1 if is_short else 0
         was_connected = self._life.state is State.CONNECTED
         self._life.move(Move.LOST)
         self._callbacks.notify(self.options.disconnected_cb)
@@ -341,7 +346,9 @@ class Connection:
         try:
             if not self.options.allow_reconnect:
                 raise ConnectionClosedError("the connection was lost and allow_reconnect is off") from reason
-            link = await reconnect(self._pool, self.options, self._open_link)
+            link = await reconnect(
+                self._pool, self.options, self._open_link, pause_first=self._short_lives > 1
+            )
         except Exception as error:
             self._last_error = error
             self._callbacks.report(error)

@@ -100,9 +100,16 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
 
 
 async def reconnect(
-    pool: ServerPool, options: Options, open_link: Callable[[Server], Awaitable[Link]]
+    pool: ServerPool,
+    options: Options,
+    open_link: Callable[[Server], Awaitable[Link]],
+    *,
+    pause_first: bool = False,
 ) -> Link:
     """Try the servers in turn until one takes us: the first at once, a pause after each round.
+
+    With `pause_first` the pause comes before the first one too, for a server that takes us and throws
+    us out again.
 
     A server that failed ``max_reconnect_attempts`` times in a row is tried no more.
 
@@ -110,6 +117,8 @@ async def reconnect(
         NoServersError: no server is left; its cause is the last reason.
     """
     last: Exception | None = None
+    if pause_first:
+        await _pause(options)
     while len(pool):
         for server in pool:
             try:
@@ -121,8 +130,12 @@ async def reconnect(
             if 0 <= options.max_reconnect_attempts <= server.failures:
                 pool.discard(server)
         if len(pool):
-            await asyncio.sleep(options.reconnect_time_wait + random.uniform(0, options.reconnect_jitter))
+            await _pause(options)
     raise _no_servers(pool, last) from last
+
+
+async def _pause(options: Options) -> None:
+    await asyncio.sleep(options.reconnect_time_wait + random.uniform(0, options.reconnect_jitter))
 
 
 def _no_servers(pool: ServerPool, last: Exception | None) -> NoServersError:
