@@ -32,6 +32,9 @@ class FakeBroker:
     async def start(self) -> None:
         self._step("start")
 
+    async def drain(self) -> None:
+        """Nothing is delivered to it."""
+
     async def stop(self) -> None:
         self._step("stop")
 
@@ -463,3 +466,32 @@ def test_an_app_runs_in_a_thread_without_signals() -> None:
     thread.start()
     thread.join(LIMIT)
     assert calls == ["broker start", "broker stop"]
+
+
+async def test_handlers_of_one_broker_publish_to_another_until_they_are_done(nats_url: str) -> None:
+    first, second, collector = NatsBroker(nats_url), NatsBroker(nats_url), NatsBroker(nats_url)
+    entered, release, collected = asyncio.Event(), asyncio.Event(), []
+
+    @first.subscriber("between.in")
+    async def forward(x: int) -> None:
+        entered.set()
+        await release.wait()
+        await second.publish(x, "between.out")
+
+    @collector.subscriber("between.out")
+    async def collect(x: int) -> None:
+        collected.append(x)
+
+    await collector.start()
+    app = App(first, second)
+    await app.start()
+    for number in range(20):
+        await first.publish(number, "between.in")
+    await first.client.flush()
+    await asyncio.wait_for(entered.wait(), 10)
+    stopping = asyncio.ensure_future(app.stop())
+    release.set()
+    await asyncio.wait_for(stopping, 20)
+    await collector.client.flush()
+    await collector.stop()
+    assert collected == list(range(20))

@@ -45,11 +45,13 @@ Hook = TypeVar("Hook", bound=Callable[..., Any])
 class StartsAndStops(Protocol):
     """What an App asks of a broker.
 
-    `stop` handles everything delivered before it closes, takes no longer than the broker's
-    `graceful_timeout`, and may be called on a broker whose `start` failed.
+    `drain` handles everything delivered and stays connected, so that handlers of other brokers can
+    still publish; `stop` drains what was not drained and closes. Neither takes longer than the
+    broker's `graceful_timeout`. `stop` may be called on a broker whose `start` failed.
     """
 
     def start(self) -> Awaitable[None]: ...
+    def drain(self) -> Awaitable[None]: ...
     def stop(self) -> Awaitable[None]: ...
 
 
@@ -249,8 +251,14 @@ class App:
             # Before the start: one that failed or was cancelled half-way has something to close.
             brokers.push_async_callback(broker.stop)
             await broker.start()
+        brokers.push_async_callback(self._drain)
         for hook in self._after_startup:
             await self._call(hook)
+
+    async def _drain(self) -> None:
+        """Let every broker finish before the first one closes: its handlers may publish to another."""
+        for broker in self.brokers:
+            await broker.drain()
 
     async def _call_every(self, hooks: list[Callable[..., Any]]) -> None:
         """Call the hooks in their order; one that raises does not keep the rest from their turn."""

@@ -69,6 +69,9 @@ class FakeSource(Source):
     def channel(self) -> str:
         return self.address
 
+    def takes(self, destination: Destination) -> bool:
+        return destination.channel == self.address
+
     @property
     def path_names(self) -> Collection[str]:
         return ["level"] if "{level}" in self.address else []

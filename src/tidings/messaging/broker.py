@@ -11,10 +11,11 @@ from .adapter import Adapter, Send
 from .codec import encode
 from .context import ContextRepo
 from .correlation import new_correlation_id
-from .endpoints import Decode, Encode
+from .endpoints import Decode, Destination, Encode
 from .errors import BrokerConnectionError, BrokerRefusedError
 from .handling import current_message
 from .logs import DEFAULT, logger_for
+from .stopping import upstream_first
 from .threads import Threads
 
 __all__ = ["Broker", "BrokerKeywords", "BrokerOptions", "Consumer", "Output"]
@@ -81,12 +82,22 @@ class Consumer(Protocol):
     async def start(self) -> None:
         """Listen; does nothing where it listens already."""
 
+    def feeds(self, other: Any, /) -> bool:
+        """Whether its handler's results come to `other`, as far as is declared."""
+        ...
+
+    async def drain(self, timeout: float) -> int:
+        """Listen no more, handle what was delivered; how many messages that left after so many seconds."""
+        ...
+
     def closed(self) -> None:
         """The broker has closed the subscription."""
 
 
 class Output(Protocol):
     """What a broker knows of a publisher that decorates a handler."""
+
+    destination: Destination
 
     def sender(self) -> Send:
         """What publishes a result."""
@@ -158,6 +169,15 @@ class Broker(Generic[AdapterT]):
             await subscriber.start()
         await self.adapter.ready()
 
+    async def drain(self) -> None:
+        """Stop the inflow and handle what was delivered; publishing still works.
+
+        Subscribers end one after the other, each after those whose results come to it. Takes
+        `graceful_timeout` at most; how many messages are left then is logged.
+        """
+        if self._connected:
+            self.log_left(await self._drain(self._deadline()))
+
     async def stop(self) -> None:
         """Stop the inflow, handle what was delivered, publish the results, disconnect.
 
@@ -168,12 +188,32 @@ class Broker(Generic[AdapterT]):
         if not self._connected:
             return
         self._connected = False
+        deadline = self._deadline()
         try:
-            self.log_left(await self.adapter.close(self.options.graceful_timeout))
+            try:
+                left = await self._drain(deadline)
+            except BaseException:
+                await self.adapter.close(0)
+                raise
+            self.log_left(left + await self.adapter.close(self._until(deadline)))
         finally:
             self.threads.close()
             for subscriber in self.subscribers:
                 subscriber.closed()
+
+    async def _drain(self, deadline: float) -> int:
+        left = 0
+        for subscriber in upstream_first(self.subscribers):
+            if not (remaining := self._until(deadline)):
+                break
+            left += await subscriber.drain(remaining)
+        return left
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.options.graceful_timeout
+
+    def _until(self, deadline: float) -> float:
+        return max(0.0, deadline - asyncio.get_running_loop().time())
 
     def log_left(self, left: int) -> None:
         """Log how many delivered messages a stop left, if it did."""

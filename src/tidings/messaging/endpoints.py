@@ -39,6 +39,10 @@ class Source(ABC):
     def channel(self) -> str:
         """The address, for logs and errors."""
 
+    @abstractmethod
+    def takes(self, destination: "Destination") -> bool:
+        """Whether what is published to `destination` comes from here."""
+
     @property
     @abstractmethod
     def path_names(self) -> Collection[str]:

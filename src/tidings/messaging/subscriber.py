@@ -77,10 +77,26 @@ class Subscriber:
         """
         if self in self.broker.subscribers:
             self.broker.subscribers.remove(self)  # so that those of a run time do not pile up
+        self.broker.log_left(await self.drain(self.broker.options.graceful_timeout))
+
+    async def drain(self, timeout: float) -> int:
+        """Stop listening; the broker's next start listens again.
+
+        Args:
+            timeout: seconds to handle what was delivered.
+
+        Returns:
+            How many delivered messages were not handled in that time.
+        """
         stop, self._stop = self._stop, None
-        if stop is not None:
-            left = await stop(self.broker.options.graceful_timeout)
-            self.broker.log_left(left)
+        return 0 if stop is None else await stop(timeout)
+
+    def feeds(self, other: "Subscriber", /) -> bool:
+        """Whether a publisher of the handler publishes to what `other` listens to."""
+        if self._handler is None:
+            return False
+        outputs = self.broker.outputs_of(self._handler)
+        return any(other.source.takes(output.destination) for output in outputs)
 
     def closed(self) -> None:
         """The broker closed the subscription."""

@@ -45,6 +45,58 @@ async def test_what_was_delivered_is_handled_and_its_results_published(nats_url:
         await broker.publish(1, "stop.in")
 
 
+@pytest.mark.parametrize("declared", ["abc", "cba", "bca"])
+async def test_a_chain_in_one_service_comes_through_whole(nats_url: str, declared: str) -> None:
+    broker, first, release = NatsBroker(nats_url), asyncio.Event(), asyncio.Event()
+    collected: list[int] = []
+
+    async def a(x: int) -> int:
+        first.set()
+        await release.wait()
+        return x
+
+    async def b(x: int) -> int:
+        return x
+
+    async def c(x: int) -> None:
+        collected.append(x)
+
+    declare = {
+        "a": lambda: broker.subscriber("chain.a")(broker.publisher("chain.b")(a)),
+        "b": lambda: broker.subscriber("chain.b")(broker.publisher("chain.c")(b)),
+        "c": lambda: broker.subscriber("chain.c")(c),
+    }
+    for name in declared:
+        declare[name]()
+    await broker.start()
+    for number in range(MESSAGES):
+        await broker.publish(number, "chain.a")
+    await broker.client.flush()
+    await asyncio.wait_for(first.wait(), 10)
+    stopping = asyncio.ensure_future(broker.stop())
+    release.set()
+    await asyncio.wait_for(stopping, 20)
+    assert collected == list(range(MESSAGES))
+
+
+async def test_a_drained_broker_still_publishes(nats_url: str) -> None:
+    broker, handled = NatsBroker(nats_url), []
+
+    @broker.subscriber("drain.in")
+    async def handler(x: int) -> None:
+        handled.append(x)
+
+    await broker.start()
+    for number in range(MESSAGES):
+        await broker.publish(number, "drain.in")
+    await broker.drain()
+    assert handled == list(range(MESSAGES))
+    await broker.publish(1, "drain.in")
+    await broker.client.flush()
+    assert len(handled) == MESSAGES
+    await broker.stop()
+
+
 async def test_plain_functions_finish_too(nats_url: str) -> None:
     import time
 

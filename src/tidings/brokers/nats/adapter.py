@@ -127,7 +127,8 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         return partial(self._end, subscription)
 
     async def _end(self, subscription: Subscription, timeout: float) -> int:
-        if subscription in self._subscriptions:
+        # Ended by its own handler it still runs; `close` must know.
+        if subscription in self._subscriptions and subscription.worker is not asyncio.current_task():
             self._subscriptions.remove(subscription)
         if subscription.is_closed or subscription.is_draining:
             return 0

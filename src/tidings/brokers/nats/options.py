@@ -7,6 +7,7 @@ from tidings.messaging.broker import BrokerKeywords
 from tidings.messaging.endpoints import Destination, Source
 from tidings.nats import ConnectOptions
 from tidings.nats.core.options import DEFAULT_LIMITS
+from tidings.nats.wire import subject_matches
 
 from .subjects import SubjectPattern
 
@@ -37,6 +38,12 @@ class NatsSource(Source):
     def channel(self) -> str:
         """The subject as it is written."""
         return self.subject
+
+    def takes(self, destination: Destination) -> bool:
+        """Whether the subject of `destination` matches."""
+        return isinstance(destination, NatsDestination) and subject_matches(
+            self.pattern.subject, destination.subject
+        )
 
     @property
     def path_names(self) -> Collection[str]:

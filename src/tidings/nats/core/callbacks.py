@@ -46,13 +46,19 @@ class Callbacks:
             self._start(self._run_error_cb(self._error_cb, error))
 
     async def finish(self, timeout: float) -> None:
-        """Wait for what still runs, at most `timeout` seconds; the rest is cancelled."""
-        current = asyncio.current_task()
-        running = [task for task in self._tasks if task is not current]
-        if running:
-            _, late = await asyncio.wait(running, timeout=timeout)
-            for task in late:
-                task.cancel()
+        """Wait for what still runs, and for the reports it makes, at most `timeout` seconds.
+
+        The rest is cancelled, and has as long again to come to its end.
+        """
+        loop, current = asyncio.get_running_loop(), asyncio.current_task()
+        deadline = loop.time() + timeout
+        while running := {task for task in self._tasks if task is not current}:
+            _, late = await asyncio.wait(running, timeout=max(deadline - loop.time(), 0))
+            if late:
+                for task in late:
+                    task.cancel()
+                await asyncio.wait(late, timeout=timeout)
+                return
 
     def _start(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)
