@@ -8,7 +8,10 @@ import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-__all__ = ["Gathered", "eventually", "leaves_nothing"]
+from tidings.nats import Subscription
+from tidings.nats.wire import Parser
+
+__all__ = ["Gathered", "deliver", "eventually", "leaves_nothing"]
 
 
 class Gathered(list[Any]):
@@ -40,6 +43,15 @@ async def eventually(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
+
+
+def deliver(sub: Subscription, data: str) -> None:
+    """Have a message come for `sub` right now, as the link does it."""
+    parser = Parser()
+    parser.routes = {sub.sid: sub}
+    parser.feed(f"MSG {sub.subject} {sub.sid} {len(data)}\r\n{data}\r\n".encode())
+    for route in parser.take_touched():
+        route.wake()
 
 
 def open_files() -> int:

@@ -291,7 +291,8 @@ class TestComingBack:
 
     async def test_iterators_and_readers_go_on(self, nats_url: str) -> None:
         async with Proxy(nats_url) as proxy:
-            client = await connect(proxy.url, **QUICK)
+            back = Gathered()
+            client = await connect(proxy.url, reconnected_cb=back, **QUICK)
             iterated, read = await client.subscribe("go.on", max_msgs=3), await client.subscribe("go.on")
             seen = Gathered()
 
@@ -306,8 +307,7 @@ class TestComingBack:
             await reading
             reading = asyncio.create_task(read.next_msg(20))
             proxy.cut()
-            await eventually(lambda: client.is_reconnecting)
-            await eventually(lambda: client.is_connected)
+            await back.reach()
             await client.publish("go.on", b"2")
             await client.publish("go.on", b"3")
             await iterating

@@ -8,7 +8,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
+from tests.nats.core.gathering import Gathered, deliver, eventually, leaves_nothing
 
 from tidings.nats import (
     BadSubjectError,
@@ -23,7 +23,6 @@ from tidings.nats import (
     TimeoutError,
     connect,
 )
-from tidings.nats.wire import Parser
 
 
 async def send(client: Client, subject: str, count: int, start: int = 0) -> None:
@@ -31,15 +30,6 @@ async def send(client: Client, subject: str, count: int, start: int = 0) -> None
     for i in range(start, start + count):
         await client.publish(subject, str(i))
     await client.flush()
-
-
-def deliver(sub: Subscription, data: str) -> None:
-    """Have a message come for `sub` right now, as the link does it."""
-    parser = Parser()
-    parser.routes = {sub.sid: sub}
-    parser.feed(f"MSG {sub.subject} {sub.sid} {len(data)}\r\n{data}\r\n".encode())
-    for route in parser.take_touched():
-        route.wake()
 
 
 def numbers(messages: list[Any]) -> list[int]:
