@@ -52,8 +52,8 @@ class Side:
 
     async def answer_pings(self) -> None:
         """Read to the end of the connection, and answer each PING."""
-        while line := await self.line():
-            if line == b"PING":
+        while not self.reader.at_eof():
+            if await self.line() == b"PING":
                 await self.send(b"PONG\r\n")
 
     async def ended(self) -> None:

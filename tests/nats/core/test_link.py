@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
-from tests.peers import Deaf, Peer, Side, Welcoming
+from tests.peers import Deaf, Peer, Side, Welcoming, info_line
 
 from tidings.nats import (
     AuthorizationError,
@@ -91,20 +91,21 @@ class TestPings:
 
     async def test_they_do_not_answer_for_a_flush(self) -> None:
         """While the socket is full no PING has left: they must leave in the order they are waited for."""
+        go, on = asyncio.Event(), asyncio.Event()
 
-        async def one_pong(side: Side) -> None:
+        async def answers_those_before_the_last_word(side: Side) -> None:
             await side.greet()
             side.stop_reading()
             await go.wait()
             side.resume_reading()
-            taken = b""
-            while (data := await side.reader.read(65536)) and b"PING\r\n" not in taken + data:
-                taken = data
-            before_ping.append(b"last.word" in (taken + data).partition(b"PING\r\n")[0])
-            await side.ended()
+            while (line := await side.line()) != b"PUB last.word 0":
+                if line == b"PING":
+                    await side.send(b"PONG\r\n")
+            await side.send(info_line(answered=True))
+            await on.wait()
+            await side.answer_pings()
 
-        go, before_ping = asyncio.Event(), list[bool]()
-        async with leaves_nothing(), Peer(one_pong) as peer:
+        async with leaves_nothing(), Peer(answers_those_before_the_last_word) as peer:
             client = await connect(peer.url, ping_interval=0.01, max_outstanding_pings=1000)
 
             async def publish() -> None:
@@ -121,10 +122,10 @@ class TestPings:
             flushing = asyncio.create_task(client.flush(20))
             await eventually(lambda: len(link._pongs) > 3)
             go.set()
-            await eventually(lambda: before_ping)
-            assert before_ping == [True]
-            flushing.cancel()
-            await asyncio.wait([flushing])
+            await eventually(lambda: client.server_info.get("answered"))
+            assert not flushing.done()
+            on.set()
+            await flushing
             await client.close()
 
     async def test_a_server_that_pings_and_does_not_read_costs_no_memory(self) -> None:
