@@ -68,7 +68,6 @@ def test_a_reading_lost_on_the_way_is_a_failure(data: Path) -> None:
 
 
 def test_the_readings_of_vega_datasets() -> None:
-    pytest.importorskip("vega_datasets")
     done = demo("--rows", "500")
     assert (done.returncode, done.stderr) == (0, "")
     assert rows(done.stdout)["watch"] == ("500", "0")
