@@ -8,10 +8,10 @@ import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from tidings.nats import Subscription
+from tidings.nats import Client, Subscription
 from tidings.nats.wire import Parser
 
-__all__ = ["Gathered", "deliver", "eventually", "leaves_nothing"]
+__all__ = ["Gathered", "deliver", "eventually", "leaves_nothing", "numbers", "send"]
 
 
 class Gathered(list[Any]):
@@ -52,6 +52,17 @@ def deliver(sub: Subscription, data: str) -> None:
     parser.feed(f"MSG {sub.subject} {sub.sid} {len(data)}\r\n{data}\r\n".encode())
     for route in parser.take_touched():
         route.wake()
+
+
+async def send(client: Client, subject: str, count: int, start: int = 0) -> None:
+    """Publish numbers, and wait until they were delivered to this client too."""
+    for i in range(start, start + count):
+        await client.publish(subject, str(i))
+    await client.flush()
+
+
+def numbers(messages: list[Any]) -> list[int]:
+    return [int(message.data) for message in messages]
 
 
 def open_files() -> int:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
-from tests.peers import Deaf, Peer, Side
+from tests.peers import Deaf, Peer, Side, Welcoming
 
 from tidings.nats import Client, ConnectionClosedError, FlushTimeoutError, TimeoutError, connect
 
@@ -142,7 +142,7 @@ class TestBackpressure:
         assert "bytes that were published could not be sent" in str(lost)
 
     async def test_losing_the_connection_wakes_a_publisher_that_waits(self) -> None:
-        async with leaves_nothing(), Peer(Deaf(), StopsReading()) as peer:
+        async with leaves_nothing(), Peer(Deaf(), Welcoming()) as peer:
             client = await connect(peer.url, reconnect_time_wait=0)
             publishing = await fill(client)
             waiting = asyncio.create_task(client.publish("one.more"))

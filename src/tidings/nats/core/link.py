@@ -172,7 +172,7 @@ class Link(asyncio.BufferedProtocol):
         if self.reason is None:
             self.reason = reason
         self.paused = True
-        if self._transport is not None:
+        if self._transport is not None and not self._closed.done():
             self._transport.abort()
 
     async def close(self, timeout: float = 1.0) -> int:
@@ -189,7 +189,7 @@ class Link(asyncio.BufferedProtocol):
             await asyncio.wait([self._closed], timeout=timeout)
             unsent = transport.get_write_buffer_size()
         finally:
-            transport.abort()
+            self.abort()
         await asyncio.wait([self._closed])
         return unsent
 
