@@ -18,8 +18,9 @@ V4, V6 = socket.AF_INET, socket.AF_INET6
 
 
 class Hello(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    transport: Any
+
+    def connection_made(self, transport: Any) -> None:
         self.transport = transport
 
 
@@ -46,13 +47,14 @@ def full_port() -> Iterator[int]:
 
 
 class Names:
-    """Has every name of the loop resolve to the given ports of 127.0.0.1."""
+    """Has "name" resolve to the given ports of 127.0.0.1, and addresses to themselves."""
 
     def __init__(self, *ports: int) -> None:
         self.ports = ports
 
-    async def __call__(self, *args: Any, **kwargs: Any) -> list[Any]:
-        return [(V4, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in self.ports]
+    async def __call__(self, host: str, port: int, **options: Any) -> list[Any]:
+        ports = self.ports if host == "name" else [port]
+        return [(V4, socket.SOCK_STREAM, 6, "", ("127.0.0.1", each)) for each in ports]
 
 
 async def test_it_connects_and_turns_off_nagle() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -194,9 +195,9 @@ class Connection:
 
     async def rtt(self, timeout: float = 10.0) -> float:
         """Seconds that a PING takes to the server and back. Raises as `flush`."""
-        start = self._loop.time()
+        start = time.perf_counter()  # the clock of uvloop stands still within a turn
         await self.flush(timeout)
-        return self._loop.time() - start
+        return time.perf_counter() - start
 
     async def drain(self, timeout: float | None = None) -> None:
         """Finish and close: no new messages, all delivered ones handled, all publishes at the server.
