@@ -17,6 +17,8 @@ __all__ = ["Writer"]
 # So much gathered is written without waiting for the end of the turn: enough to make the system call
 # cheap a message, and little enough to stay in the cache.
 _WRITE_SIZE = 64 * 1024
+# So much is written in a row before others get a turn: a turn costs as much as a write.
+_TURN_SIZE = 512 * 1024
 
 
 class Writer:
@@ -35,6 +37,7 @@ class Writer:
         self._link: Link | None = None
         self._armed = False
         self._wrote_early = False
+        self._written_in_a_row = 0
 
     def attach(self, link: Link) -> None:
         """A link is up: write what was held for it."""
@@ -68,13 +71,15 @@ class Writer:
             self._arm()
 
     async def relieve(self) -> None:
-        """Write, and wait while the socket is full; others get a turn."""
+        """Write, and wait while the socket is full; now and then others get a turn."""
+        self._written_in_a_row += len(self.encoder)
         self.write()
         link = self._link
         if link is not None and link.paused:
             await link.writable()
             self.write()
-        else:
+        elif self._written_in_a_row >= _TURN_SIZE:
+            self._written_in_a_row = 0
             await asyncio.sleep(0)
 
     def _arm(self) -> None:
@@ -84,4 +89,5 @@ class Writer:
 
     def _end_of_turn(self) -> None:
         self._armed = self._wrote_early = False
+        self._written_in_a_row = 0
         self.write()
