@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Iterator
 from types import TracebackType
 from typing import Literal, Self
@@ -112,8 +113,11 @@ class Proxy:
         return {"up": [self._up], "down": [self._down], "both": [self._up, self._down]}[direction]
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        # In two steps, the first without a turn of the loop: cancelled in between, it is known and closed.
+        listener = socket.create_server(("127.0.0.1", self.port))
+        self._server = await asyncio.start_server(self._accept, sock=listener, start_serving=False)
+        self.port = listener.getsockname()[1]
+        await self._server.start_serving()
 
     async def _stop_listening(self) -> None:
         if self._server is not None:
