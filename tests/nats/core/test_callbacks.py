@@ -88,6 +88,44 @@ async def test_errors_are_reported_in_order() -> None:
     assert errors == made
 
 
+async def test_a_flood_of_errors_takes_one_task_and_bounded_memory(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate, errors = asyncio.Event(), Gathered()
+
+    async def slow(error: Exception) -> None:
+        await gate.wait()
+        errors(error)
+
+    callbacks = Callbacks(slow)
+    before = len(asyncio.all_tasks())
+    made = [LookupError(str(i)) for i in range(1500)]
+    for error in made:
+        callbacks.report(error)
+        await asyncio.sleep(0)
+    assert len(asyncio.all_tasks()) == before + 1
+    gate.set()
+    await callbacks.finish(10)
+    assert errors == made[:1001]
+    assert len(caplog.records) == 499
+
+
+async def test_errors_that_an_endless_error_callback_never_hears_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def hang(error: Exception) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    callbacks = Callbacks(hang)
+    for name in ("one", "two", "three"):
+        callbacks.report(LookupError(name))
+    await callbacks.finish(0.01)
+    assert [record.getMessage() for record in caplog.records] == [
+        "LookupError: two",
+        "LookupError: three",
+    ]
+
+
 async def test_without_an_error_callback_they_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     Callbacks(None).report(LookupError("lost"))
     (record,) = caplog.records

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,9 @@ from tidings.nats.core.options import ErrorCallback
 __all__ = ["Callbacks", "is_coroutine_function"]
 
 logger = logging.getLogger("tidings.nats")
+
+# Errors that wait for a slow error callback.
+_MAX_ERRORS = 1000
 
 
 def is_coroutine_function(callback: Callable[..., object]) -> bool:
@@ -26,12 +30,15 @@ class Callbacks:
     """Runs callbacks beside the connection and reports their errors.
 
     Args:
-        error_cb: hears every error; without it they are logged.
+        error_cb: hears every error, one after the other; without it they are logged, and so are those
+            that come while it is a thousand behind.
     """
 
     def __init__(self, error_cb: ErrorCallback | None) -> None:
         self._error_cb = error_cb
         self._tasks: set[asyncio.Task[None]] = set()
+        self._errors: deque[Exception] = deque()
+        self._is_reporting = False
 
     def notify(self, callback: Callable[..., Any] | None, *args: Any) -> None:
         """Run `callback` soon, if there is one; what it raises is reported."""
@@ -40,10 +47,13 @@ class Callbacks:
 
     def report(self, error: Exception) -> None:
         """Hand `error` to the error callback, or log it."""
-        if self._error_cb is None:
-            logger.error("%s: %s", type(error).__name__, error, exc_info=error)
-        else:
-            self._start(self._run_error_cb(self._error_cb, error))
+        if self._error_cb is None or len(self._errors) >= _MAX_ERRORS:
+            _log(error)
+            return
+        self._errors.append(error)
+        if not self._is_reporting:
+            self._is_reporting = True
+            self._start(self._report_all(self._error_cb))
 
     async def finish(self, timeout: float) -> None:
         """Wait for what still runs, and for the reports it makes, at most `timeout` seconds.
@@ -71,11 +81,23 @@ class Callbacks:
         except Exception as error:
             self.report(error)
 
-    async def _run_error_cb(self, callback: ErrorCallback, error: Exception) -> None:
+    async def _report_all(self, callback: ErrorCallback) -> None:
+        # One task for all: a handler that fails on every message must not make a task a message.
         try:
-            await _call(callback, error)
-        except Exception:
-            logger.exception("the error callback failed on %s: %s", type(error).__name__, error)
+            while self._errors:
+                error = self._errors.popleft()
+                try:
+                    await _call(callback, error)
+                except Exception:
+                    logger.exception("the error callback failed on %s: %s", type(error).__name__, error)
+        finally:
+            self._is_reporting = False
+            while self._errors:  # it was cancelled
+                _log(self._errors.popleft())
+
+
+def _log(error: Exception) -> None:
+    logger.error("%s: %s", type(error).__name__, error, exc_info=error)
 
 
 async def _call(callback: Callable[..., object], *args: object) -> None:
