@@ -24,6 +24,7 @@ async def connect(
     Args:
         servers: ``nats://user:password@host:port``, several with commas between, or a sequence. Each is
             tried once, in random order unless ``no_randomize``; the rest of a cluster is discovered.
+            What is special in a URL, a comma too, is percent-encoded in a user, password or token.
         options: see `Options`; times in seconds, sizes in bytes.
 
     Raises:

@@ -381,14 +381,17 @@ async def test_while_it_reconnects_what_was_delivered_is_handled(nats_url: str) 
 
 
 async def test_while_it_reconnects_what_is_held_is_not_lost_in_silence(nats_url: str) -> None:
+    errors = Gathered()
     async with leaves_nothing(), Proxy(nats_url) as proxy:
-        client = await connect(proxy.url)
+        client = await connect(proxy.url, error_cb=errors)
         async with proxy.away():
             await eventually(lambda: client.is_reconnecting)
             await client.publish("drain.held", b"1")
             with pytest.raises(ConnectionReconnectingError, match="21 bytes"):
                 await client.drain()
         assert client.is_closed
+    (error,) = errors
+    assert "21 bytes that were published could not be sent" in str(error)
 
 
 async def test_cancelling_it_closes_the_client(nats_url: str) -> None:

@@ -384,7 +384,6 @@ class Connection:
         """Whoever drains while the connection is away shall know that what waited for it is lost."""
         held = len(self._writer.encoder)
         if self.is_draining and self._link is None and held:
-            self._writer.encoder.clear()
             raise ConnectionReconnectingError(
                 f"the connection is away; {held} bytes that were published meanwhile were not sent"
             ) from self._last_error
