@@ -45,7 +45,7 @@ def test_a_time_is_above_zero(name: str, value: float) -> None:
         options_from({name: value})
 
 
-@pytest.mark.parametrize("name", ["reconnect_time_wait", "reconnect_jitter", "reconnect_buffer_size"])
+@pytest.mark.parametrize("name", ["reconnect_time_wait", "reconnect_jitter", "max_reconnect_wait"])
 @pytest.mark.parametrize("value", [-1, math.nan])
 def test_a_wait_or_a_size_is_not_negative(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=name):
@@ -63,7 +63,7 @@ def test_at_least_one_ping_may_be_outstanding(value: int) -> None:
     [
         {"connect_timeout": math.inf},
         {"reconnect_time_wait": 0, "reconnect_jitter": 0, "reconnect_buffer_size": 0},
-        {"max_reconnect_attempts": -1},
+        {"max_reconnect_attempts": -1, "reconnect_buffer_size": -1},
         {"max_reconnect_attempts": 0},
         {"error_cb": print, "closed_cb": lambda: None},
     ],
@@ -83,6 +83,7 @@ def test_what_stands_at_the_edge_is_taken(given: dict[str, Any]) -> None:
         "max_reconnect_attempts",
         "reconnect_time_wait",
         "reconnect_jitter",
+        "max_reconnect_wait",
         "reconnect_buffer_size",
     ],
 )
@@ -100,7 +101,19 @@ def test_text_is_text_and_is_not_told(name: str, value: object) -> None:
     assert "sesame" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["error_cb", "disconnected_cb", "reconnected_cb", "closed_cb"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "error_cb",
+        "disconnected_cb",
+        "reconnected_cb",
+        "closed_cb",
+        "discovered_server_cb",
+        "lame_duck_mode_cb",
+        "reconnect_delay_cb",
+        "reconnect_to_server_handler",
+    ],
+)
 @pytest.mark.parametrize("value", [5, "print"], ids=repr)
 def test_a_callback_can_be_called(name: str, value: object) -> None:
     with pytest.raises(TypeError, match=name):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,25 +13,32 @@ from typing import Any, Self
 
 from tidings.nats.core.callbacks import Callbacks
 from tidings.nats.core.inbox import check_prefix, new_inbox
-from tidings.nats.core.link import Link, open_link, server_error
+from tidings.nats.core.link import Link, is_harmless, is_passing, open_link, server_error
 from tidings.nats.core.options import DEFAULT_LIMITS, MsgCallback, Options, SubscriptionLimits
-from tidings.nats.core.reconnect import Lifecycle, Move, State, connect_once, reconnect
+from tidings.nats.core.reconnect import Lifecycle, Move, State, WayBack, connect_once
 from tidings.nats.core.requests import Replies
 from tidings.nats.core.servers import Server, ServerPool
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.subscriptions import Subscriptions
 from tidings.nats.core.writer import Writer
 from tidings.nats.errors import (
+    AuthorizationError,
     ConnectionClosedError,
     ConnectionDrainingError,
     ConnectionReconnectingError,
     DrainTimeoutError,
     FlushTimeoutError,
+    NoServersError,
+    OutboundBufferLimitError,
 )
 from tidings.nats.wire import Err, Event, HeaderInput, Info, Msg
 
 __all__ = ["Connection"]
 
+logger = logging.getLogger("tidings.nats")
+
+# How long a server that we leave has to confirm what we wrote to it.
+_RETIRE_PATIENCE = 1.0
 # How long `close` waits for callbacks that are still running.
 _CLOSE_PATIENCE = 2.0
 
@@ -53,10 +61,13 @@ class Connection:
         self._last_error: Exception | None = None
         self._replies: Replies | None = None
         self._coming_back: asyncio.Task[None] | None = None
+        self._moving: asyncio.Task[None] | None = None
         self._established_at = 0.0
-        self._short_lives = 0  # links in a row that were lost sooner than a pause would have taken
+        self._possibly_lost = 0
+        self._is_informed = False
         self._loop = asyncio.get_running_loop()
         self._callbacks = Callbacks(options.error_cb)
+        self._way_back = WayBack(self._pool, options, self._open_link, self._callbacks.report)
         self._writer = Writer()
         self._subscriptions = Subscriptions(self, self._writer, self._callbacks.report, options.drain_timeout)
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -64,11 +75,23 @@ class Connection:
     async def open(self) -> None:
         """Connect to the first server that takes us; each is tried once.
 
+        With ``retry_on_failed_connect`` it returns when none could be reached, and goes on trying as if the
+        connection had been lost; refused credentials are raised all the same.
+
         Raises:
             NoServersError, AuthorizationError: see `connect_once`.
         """
         try:
             link = await connect_once(self._pool, self._open_link)
+        except NoServersError as error:
+            if not (self.options.retry_on_failed_connect and self.options.allow_reconnect):
+                self._life.move(Move.FAILED)
+                raise
+            self._last_error = error
+            self._life.move(Move.RETRY)
+            self._hold_publishes()
+            self._coming_back = self._loop.create_task(self._come_back(error))
+            return
         except BaseException:
             self._life.move(Move.FAILED)
             raise
@@ -184,7 +207,7 @@ class Connection:
             ConnectionReconnectingError, ConnectionClosedError: there is no server to ask.
         """
         link = self._connected_link()
-        pong = link.expect_pong()
+        pong = link.expect_pong(len(self._writer.encoder))
         self._writer.encoder.ping()
         self._writer.write_early()
         try:
@@ -220,6 +243,40 @@ class Connection:
             self._callbacks.notify(self._drain, limit)
         else:
             await self._drain(limit)
+
+    async def force_reconnect(self) -> None:
+        """Leave this server in an orderly way and connect again, to another one if there is one.
+
+        What was published before has arrived at the old server, unless it does not answer for a second;
+        what is published meanwhile is held as after a loss. Returns when the server is left: the way back
+        goes on in the background, and `reconnected_cb` is called at its end. A client that is reconnecting
+        already tries the next server without a pause.
+
+        Raises:
+            ConnectionClosedError, ConnectionDrainingError: there is nothing to come back to.
+        """
+        self._check_open()
+        if self.is_draining:
+            raise ConnectionDrainingError("the client drains and does not reconnect")
+        link = self._link
+        if link is None:
+            self._way_back.hurry()
+            return
+        gone = ConnectionClosedError(f"{link.server} was left: force_reconnect() was called")
+        self._on_lost(link, gone)
+        await link.closed()
+
+    def set_server_pool(self, servers: str | Sequence[str]) -> None:
+        """Use these servers from the next reconnect on; it does not bring one about.
+
+        Servers that were discovered before are forgotten, until a server names them again.
+
+        Raises:
+            ValueError, TypeError: no server, or a URL that is none; the pool stays as it was.
+            ConnectionClosedError: the client is closed.
+        """
+        self._check_open()
+        self._pool.replace(servers)
 
     async def close(self) -> None:
         """Close now: what was gathered is written, what was delivered and not handled is dropped.
@@ -273,6 +330,19 @@ class Connection:
         return self._link.server.address if self._link is not None else None
 
     @property
+    def server_pool(self) -> list[Server]:
+        """The servers in the order in which they would be tried now: copies, without credentials."""
+        return self._pool.shown()
+
+    @property
+    def possibly_lost_bytes(self) -> int:
+        """Bytes written to connections that broke before the server confirmed them, by a PONG.
+
+        They may have arrived. `flush` makes the server confirm.
+        """
+        return self._possibly_lost
+
+    @property
     def server_info(self) -> dict[str, Any]:
         """The last INFO of the server, a copy."""
         return dict(self._info)
@@ -297,7 +367,7 @@ class Connection:
     def _establish(self, link: Link) -> None:
         """Take `link` into use: subscriptions first, then what was published meanwhile (ADR-40)."""
         self._life.move(Move.ESTABLISHED)
-        link.server.failures = 0
+        self._writer.encoder.refusal = None
         self._established_at = self._loop.time()
         self._link = self._subscriptions.link = link
         self._take_info(link)
@@ -310,13 +380,26 @@ class Connection:
         link.start_pings(
             self.options.ping_interval, self.options.max_outstanding_pings, self._writer.encoder.ping
         )
+        link.begin()
 
     def _on_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Info):
-            self._take_info(link)
+            if link is self._link:  # one that is being left has no say any more
+                self._take_info(link)
+            if event.fields.get("ldm") and not link.is_lame:
+                link.is_lame = True
+                self._leave_lame(link)
         elif isinstance(event, Err):
-            self._last_error = server_error(event.text)
-            self._callbacks.report(self._last_error)
+            self._take_error(link, event.text)
+
+    def _take_error(self, link: Link, text: str) -> None:
+        self._last_error = error = server_error(text)
+        self._callbacks.report(error)
+        if isinstance(error, AuthorizationError) or is_passing(text):
+            link.abort(error)
+        elif not is_harmless(text) and link is self._link and self._life.move(Move.FAILED):
+            # A fault of ours or of the account's: it would be the same with the next link.
+            self._callbacks.notify(self._shut)
 
     def _take_info(self, link: Link) -> None:
         self._info = info = link.info
@@ -325,31 +408,61 @@ class Connection:
         if type(limit) is int and limit > 0:  # what makes no sense changes nothing
             encoder.max_payload = limit
         encoder.headers_supported = bool(info.get("headers", False))
-        self._pool.discover(info.get("connect_urls"), link.server)
+        if self.options.ignore_discovered_servers:
+            return
+        is_first, self._is_informed = not self._is_informed, True
+        if self._pool.discover(info.get("connect_urls"), link.server) and not is_first:
+            self._callbacks.notify(self.options.discovered_server_cb)
 
     def _on_lost(self, link: Link, reason: Exception | None) -> None:
         if link is not self._link:
-            return  # it never came so far as to be used
+            return  # it never came so far as to be used, or was left before it ended
+        self._unlink(link, reason)
+        if self._life.state is State.RECONNECTING:
+            self._stop_coming_back()
+            self._coming_back = self._loop.create_task(self._come_back(reason, link))
+
+    def _unlink(self, link: Link, reason: Exception | None) -> None:
+        """Use `link` no more."""
+        if not link.is_lost:
+            self._writer.write_last()
         self._link = self._subscriptions.link = None
-        self._writer.detach(self.options.reconnect_buffer_size)
+        self._hold_publishes()
         if reason is not None:
             self._last_error = reason
-        is_short = self._loop.time() - self._established_at < self.options.reconnect_time_wait
-        self._short_lives = self._short_lives + 1 if is_short else 0
-        was_connected = self._life.state is State.CONNECTED
+        if link.is_lost:
+            self._count_lost(link)
         self._life.move(Move.LOST)
         self._callbacks.notify(self.options.disconnected_cb)
-        if was_connected:
-            self._pool.move_last(link.server)
-            self._coming_back = self._loop.create_task(self._come_back(reason))
+        self._way_back.ended(link.server, self._loop.time() - self._established_at)
 
-    async def _come_back(self, reason: Exception | None) -> None:
+    def _hold_publishes(self) -> None:
+        size = self.options.reconnect_buffer_size
+        self._writer.detach(size)
+        if size <= 0:
+            self._writer.encoder.refusal = self._nothing_is_held
+
+    def _count_lost(self, link: Link) -> None:
+        if link.unconfirmed:
+            self._possibly_lost += link.unconfirmed
+            logger.warning(
+                "%d bytes written to %s were not confirmed by it before the connection was lost",
+                link.unconfirmed,
+                link.server,
+            )
+
+    async def _retire(self, link: Link) -> None:
+        if not link.is_lost:
+            await link.retire(_RETIRE_PATIENCE)
+            self._count_lost(link)
+
+    async def _come_back(self, reason: Exception | None, left: Link | None = None) -> None:
         try:
+            if left is not None:
+                await self._retire(left)
             if not self.options.allow_reconnect:
                 raise ConnectionClosedError("the connection was lost and allow_reconnect is off") from reason
-            link = await reconnect(
-                self._pool, self.options, self._open_link, pause_first=self._short_lives > 1
-            )
+            link = await self._way_back.find(self._info, reason)
         except Exception as error:
             self._last_error = error
             self._callbacks.report(error)
@@ -358,6 +471,30 @@ class Connection:
             return
         self._coming_back = None
         self._establish(link)
+        self._callbacks.notify(self.options.reconnected_cb)
+
+    def _leave_lame(self, link: Link) -> None:
+        """Move to another server before this one stops, without a moment of being away if there is one."""
+        self._callbacks.notify(self.options.lame_duck_mode_cb)
+        if self.options.allow_reconnect and link is self._link:
+            self._stop_coming_back()
+            self._moving = self._loop.create_task(self._move_on(link))
+
+    async def _move_on(self, old: Link) -> None:
+        new = await self._way_back.find_other(old.server)
+        if new is None:
+            return  # we stay until the server ends it
+        if self._link is not old or self._life.state is not State.CONNECTED:
+            new.abort()
+            return
+        self._unlink(old, ConnectionClosedError(f"{old.server} was left: it is in lame duck mode"))
+        try:
+            await self._retire(old)
+        except BaseException:
+            new.abort()
+            raise
+        self._moving = None
+        self._establish(new)
         self._callbacks.notify(self.options.reconnected_cb)
 
     # The end
@@ -417,9 +554,18 @@ class Connection:
                 self._closed.set_result(None)
 
     def _stop_coming_back(self) -> None:
-        task, self._coming_back = self._coming_back, None
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
+        tasks = (self._coming_back, self._moving)
+        self._coming_back = self._moving = None
+        for task in tasks:
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+
+    def _nothing_is_held(self) -> OutboundBufferLimitError:
+        error = OutboundBufferLimitError(
+            f"the client is away; reconnect_buffer_size={self.options.reconnect_buffer_size} holds nothing"
+        )
+        error.__cause__ = self._last_error
+        return error
 
     def _closed_error(self) -> ConnectionClosedError:
         error = ConnectionClosedError("the client is closed; make a new one with connect()")

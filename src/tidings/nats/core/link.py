@@ -29,7 +29,7 @@ from tidings.nats.errors import (
 from tidings.nats.version import __version__
 from tidings.nats.wire import Encoder, Err, Event, Info, Parser, Ping, Pong, Route
 
-__all__ = ["Link", "open_link", "server_error"]
+__all__ = ["Link", "is_harmless", "is_passing", "open_link", "server_error"]
 
 
 class Link(asyncio.BufferedProtocol):
@@ -46,6 +46,7 @@ class Link(asyncio.BufferedProtocol):
         paused: the socket is full, or the link is ending; writing more only fills memory or is lost.
         on_writable: called when the socket takes more after it was full.
         reason: why it ended, if it ended by an error.
+        is_lame: the server said that it is about to stop.
     """
 
     def __init__(
@@ -68,11 +69,15 @@ class Link(asyncio.BufferedProtocol):
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self.reason: Exception | None = None
         self._writable: asyncio.Future[None] | None = None
-        self._pongs: deque[asyncio.Future[None] | None] = deque()
-        # Events of the handshake, and who waits for one; None once it is over.
+        # Who waits for each PONG, None for a ping of our own, and the bytes written before its PING.
+        self._pongs: deque[tuple[asyncio.Future[None] | None, int]] = deque()
+        self._written = self._confirmed = 0
+        # Events of the handshake and after it, and who waits for one; None once the link is in use.
         self._handshake: deque[Event] | None = deque()
         self._news: asyncio.Future[None] | None = None
+        self._is_greeted = False
         self._ping_timer: asyncio.TimerHandle | None = None
+        self.is_lame = False
         self._owes_pong = False
 
     # asyncio's side
@@ -134,7 +139,7 @@ class Link(asyncio.BufferedProtocol):
     @property
     def is_greeted(self) -> bool:
         """Whether the handshake is over."""
-        return self._handshake is None
+        return self._is_greeted
 
     @property
     def is_lost(self) -> bool:
@@ -144,7 +149,13 @@ class Link(asyncio.BufferedProtocol):
     def write(self, data: bytes) -> None:
         """Hand `data` to the socket; dropped if the link is gone, as anything in flight would be."""
         if self._transport is not None and not self._transport.is_closing():
+            self._written += len(data)
             self._transport.write(data)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Bytes written since what the last PONG proves to have arrived; lost, perhaps, if the link is."""
+        return self._written - self._confirmed
 
     async def writable(self) -> None:
         """Wait until the socket takes more, or the link is gone."""
@@ -154,13 +165,39 @@ class Link(asyncio.BufferedProtocol):
             self._writable = self._loop.create_future()
         await asyncio.shield(self._writable)
 
-    def expect_pong(self) -> asyncio.Future[None]:
-        """Completes with the PONG to the PING that the caller sends now. PONGs come in order."""
+    def expect_pong(self, gathered: int = 0) -> asyncio.Future[None]:
+        """Completes with the PONG to the PING that the caller sends now. PONGs come in order.
+
+        Args:
+            gathered: bytes that will be written before it.
+        """
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._pongs.append(waiter)
+        self._pongs.append((waiter, self._written + gathered + len(b"PING\r\n")))
         return waiter
 
-    def start_pings(self, interval: float, max_outstanding: int, send: Callable[[], object]) -> None:
+    async def retire(self, timeout: float) -> None:
+        """Leave a server that still serves us: nothing new from it, and all we wrote has arrived there.
+
+        It takes as long as the server needs for its answer, at most `timeout` seconds.
+        """
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+        leaving = Encoder()
+        for sid in list(self._parser.routes):
+            leaving.unsubscribe(sid)
+        leaving.ping()
+        pong = self.expect_pong(len(leaving) - len(b"PING\r\n"))
+        self.write(leaving.take())
+        try:
+            await asyncio.wait([pong], timeout=timeout)
+        finally:
+            self.abort()
+
+    async def closed(self) -> None:
+        """Wait until it has ended."""
+        await asyncio.wait([self._closed])
+
+    def start_pings(self, interval: float, max_outstanding: int, send: Callable[[], int]) -> None:
         """`send` a PING every `interval` seconds; `max_outstanding` unanswered end the link.
 
         It goes the way of every command: one that overtook the PING of a flush would take its PONG.
@@ -215,6 +252,10 @@ class Link(asyncio.BufferedProtocol):
                 self.write(b"PONG\r\n")
             elif isinstance(event, Err):
                 raise server_error(event.text)
+        self._is_greeted = True
+
+    def begin(self) -> None:
+        """The link is in use: handle what came since the handshake, and from now on what comes at once."""
         waiting, self._handshake = self._handshake, None
         for event in waiting or ():
             self._handle(event)
@@ -242,7 +283,7 @@ class Link(asyncio.BufferedProtocol):
         elif isinstance(event, Ping):
             self._answer_ping()
         elif isinstance(event, Pong):
-            waiter = self._pongs.popleft() if self._pongs else None
+            waiter, self._confirmed = self._pongs.popleft() if self._pongs else (None, self._confirmed)
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
         else:
@@ -267,19 +308,18 @@ class Link(asyncio.BufferedProtocol):
             self._writable.set_result(None)
         self._writable = None
 
-    def _ping(self, interval: float, max_outstanding: int, send: Callable[[], object]) -> None:
-        unanswered = sum(waiter is None for waiter in self._pongs)
+    def _ping(self, interval: float, max_outstanding: int, send: Callable[[], int]) -> None:
+        unanswered = sum(waiter is None for waiter, _ in self._pongs)
         if unanswered >= max_outstanding:
             self.abort(StaleConnectionError(f"{self.server} did not answer {unanswered} pings"))
             return
-        self._pongs.append(None)
-        send()
+        self._pongs.append((None, self._written + send()))
         self.start_pings(interval, max_outstanding, send)
 
     def _release(self, reason: Exception | None) -> None:
         """Let nobody wait for a link that is gone."""
         self._wake_writers()
-        for waiter in self._pongs:
+        for waiter, _ in self._pongs:
             if waiter is not None and not waiter.done():
                 error = ConnectionClosedError(f"the connection to {self.server} was lost")
                 error.__cause__ = reason
@@ -331,6 +371,27 @@ def connect_fields(server: Server, options: Options) -> dict[str, Any]:
     if options.name is not None:
         fields["name"] = options.name
     return fields | credentials(server, options)
+
+
+# What the server says and keeps the connection; after anything else it is over (nats.go, processErr).
+_HARMLESS = (
+    "permissions violation",
+    "maximum subscriptions exceeded",
+    "invalid subject",
+    "invalid publish subject",
+)
+# It lets us go, but may take us again, or another server may.
+_PASSING = ("stale connection", "maximum connections exceeded", "maximum account active connections exceeded")
+
+
+def is_harmless(text: str) -> bool:
+    """Whether the connection lives on after an -ERR with this text."""
+    return text.lower().startswith(_HARMLESS)
+
+
+def is_passing(text: str) -> bool:
+    """Whether an -ERR with this text ends the link, and a new one may succeed."""
+    return text.lower().startswith(_PASSING)
 
 
 # The server's texts (server/errors.go) → what they mean to us, by their beginning.

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypedDict
 
+from tidings.nats.core.servers import Server
 from tidings.nats.wire import Msg
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "ErrorCallback",
     "MsgCallback",
     "Options",
+    "ReconnectHandler",
     "SubscriptionLimits",
 ]
 
@@ -23,6 +25,12 @@ ErrorCallback: TypeAlias = Callable[[Exception], "Awaitable[object] | object"]
 """Called with an error that no call can raise; plain or async."""
 MsgCallback: TypeAlias = Callable[[Msg], "Awaitable[object] | object"]
 """Called with each message of a subscription; plain or async."""
+ReconnectHandler: TypeAlias = Callable[
+    [list[Server], dict[str, Any]],
+    "tuple[Server | None, float] | Awaitable[tuple[Server | None, float]]",
+]
+"""Called with the servers (without credentials) and the last INFO; returns which is next, and after how
+many seconds; None leaves the choice to the client. Plain or async."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +49,14 @@ class Options:
         max_reconnect_attempts: failed attempts in a row for each server; negative is no limit.
         reconnect_time_wait: pause after all servers were tried once.
         reconnect_jitter: up to this much is added to the pause, so that clients do not come all at once.
-        reconnect_buffer_size: publishes held while the connection is away.
+        max_reconnect_wait: the pause doubles from round to round, up to this.
+        reconnect_delay_cb: called with the number of the round, from 1; returns the pause in its place.
+        reconnect_to_server_handler: chooses the next server and the delay before it; see `ReconnectHandler`.
+        retry_on_failed_connect: when no server can be reached, `connect` returns nevertheless and goes on
+            trying in the background, as if the connection had been lost.
+        ignore_discovered_servers: stay with the servers given, whatever others a server names.
+        reconnect_buffer_size: publishes held while the connection is away; 0 or less holds none, and
+            `publish` raises at once.
         ping_interval: between two PINGs of ours.
         max_outstanding_pings: so many without an answer, and the connection counts as dead.
         inbox_prefix: first tokens of the subjects on which replies come.
@@ -52,6 +67,8 @@ class Options:
         drain_timeout: for `drain` when it is given no timeout.
         error_cb: errors that no call can raise: a failing callback, a slow consumer, a permission.
         disconnected_cb, reconnected_cb, closed_cb: what happened to the connection.
+        discovered_server_cb: servers were named that the client did not know.
+        lame_duck_mode_cb: the server is about to stop; the client moves to another by itself.
     """
 
     name: str | None = None
@@ -63,6 +80,11 @@ class Options:
     max_reconnect_attempts: int = 60
     reconnect_time_wait: float = 2.0
     reconnect_jitter: float = 0.1
+    max_reconnect_wait: float = 8.0
+    reconnect_delay_cb: Callable[[int], float] | None = None
+    reconnect_to_server_handler: ReconnectHandler | None = None
+    retry_on_failed_connect: bool = False
+    ignore_discovered_servers: bool = False
     reconnect_buffer_size: int = 8 * 1024 * 1024
     ping_interval: float = 120.0
     max_outstanding_pings: int = 2
@@ -76,6 +98,8 @@ class Options:
     disconnected_cb: Callback | None = None
     reconnected_cb: Callback | None = None
     closed_cb: Callback | None = None
+    discovered_server_cb: Callback | None = None
+    lame_duck_mode_cb: Callback | None = None
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
@@ -89,7 +113,8 @@ class Options:
         for name in _NOT_NEGATIVE:
             if not _number(name, getattr(self, name)) >= 0:
                 raise ValueError(f"{name} cannot be negative: {getattr(self, name)!r}")
-        _number("max_reconnect_attempts", self.max_reconnect_attempts)
+        for name in _NUMBERS:
+            _number(name, getattr(self, name))
         for name in _CALLBACKS:
             callback = getattr(self, name)
             if callback is not None and not callable(callback):
@@ -98,8 +123,18 @@ class Options:
 
 _TEXTS = ("name", "user", "password", "token", "inbox_prefix")
 _POSITIVE = ("connect_timeout", "ping_interval", "drain_timeout", "max_outstanding_pings")
-_NOT_NEGATIVE = ("reconnect_time_wait", "reconnect_jitter", "reconnect_buffer_size")
-_CALLBACKS = ("error_cb", "disconnected_cb", "reconnected_cb", "closed_cb")
+_NOT_NEGATIVE = ("reconnect_time_wait", "reconnect_jitter", "max_reconnect_wait")
+_NUMBERS = ("max_reconnect_attempts", "reconnect_buffer_size")
+_CALLBACKS = (
+    "error_cb",
+    "disconnected_cb",
+    "reconnected_cb",
+    "closed_cb",
+    "discovered_server_cb",
+    "lame_duck_mode_cb",
+    "reconnect_delay_cb",
+    "reconnect_to_server_handler",
+)
 
 
 def _number(name: str, value: object) -> float:
@@ -120,6 +155,11 @@ class ConnectOptions(TypedDict, total=False):
     max_reconnect_attempts: int
     reconnect_time_wait: float
     reconnect_jitter: float
+    max_reconnect_wait: float
+    reconnect_delay_cb: Callable[[int], float] | None
+    reconnect_to_server_handler: ReconnectHandler | None
+    retry_on_failed_connect: bool
+    ignore_discovered_servers: bool
     reconnect_buffer_size: int
     ping_interval: float
     max_outstanding_pings: int
@@ -133,6 +173,8 @@ class ConnectOptions(TypedDict, total=False):
     disconnected_cb: Callback | None
     reconnected_cb: Callback | None
     closed_cb: Callback | None
+    discovered_server_cb: Callback | None
+    lame_duck_mode_cb: Callback | None
 
 
 def options_from(given: Mapping[str, Any]) -> Options:

@@ -1,30 +1,42 @@
 """The life of a connection: its states, what moves it from one to the next, and the way back.
 
-::
-
-    CONNECTING ──established──▶ CONNECTED ──lost──▶ RECONNECTING ──established──▶ CONNECTED
-        │                           │                    │
-      failed                      drain            failed, drain
-        ▼                           ▼                    ▼
-      CLOSED ◀──lost, drained── DRAINING               CLOSED          (close leads to CLOSED from anywhere)
+`TRANSITIONS` is the whole of it; `draw_states` makes the diagram of docs/nats/connection.md from it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import builtins
 import enum
+import inspect
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from tidings.nats.core.link import Link
-from tidings.nats.core.options import Options
+from tidings.nats.core.options import Options, ReconnectHandler
 from tidings.nats.core.servers import Server, ServerPool
 from tidings.nats.errors import AuthorizationError, Error, NoServersError
 
-__all__ = ["TRANSITIONS", "Lifecycle", "Move", "State", "connect_once", "reconnect"]
+__all__ = [
+    "LASTING",
+    "TRANSITIONS",
+    "Lifecycle",
+    "Move",
+    "State",
+    "WayBack",
+    "connect_once",
+    "draw_states",
+]
 
 logger = logging.getLogger("tidings.nats")
+
+LASTING = 1.0
+"""Seconds. A link that lived shorter counts as a failed attempt: its server takes us and drops us."""
+
+# Seconds between rounds where the options ask for none: a server that drops us at once is not stormed.
+_LEAST_PAUSE = 0.01
 
 
 class State(enum.Enum):
@@ -46,13 +58,16 @@ class Move(enum.Enum):
     DRAIN = "drain"
     DRAINED = "drained"
     CLOSE = "close"
+    RETRY = "retry"
 
 
 TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.CONNECTING, Move.ESTABLISHED): State.CONNECTED,
     (State.CONNECTING, Move.FAILED): State.CLOSED,
+    (State.CONNECTING, Move.RETRY): State.RECONNECTING,  # retry_on_failed_connect
     (State.CONNECTING, Move.CLOSE): State.CLOSED,
     (State.CONNECTED, Move.LOST): State.RECONNECTING,
+    (State.CONNECTED, Move.FAILED): State.CLOSED,  # an -ERR that coming back would not mend
     (State.CONNECTED, Move.DRAIN): State.DRAINING,
     (State.CONNECTED, Move.CLOSE): State.CLOSED,
     (State.RECONNECTING, Move.ESTABLISHED): State.CONNECTED,
@@ -63,6 +78,15 @@ TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.DRAINING, Move.DRAINED): State.CLOSED,
     (State.DRAINING, Move.CLOSE): State.CLOSED,
 }
+
+
+def draw_states() -> str:
+    """`TRANSITIONS` as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.CONNECTING.value}"]
+    for (state, move), target in TRANSITIONS.items():
+        lines.append(f"    {state.value} --> {target.value}: {move.value}")
+    lines.append(f"    {State.CLOSED.value} --> [*]")
+    return "\n".join(lines) + "\n"
 
 
 class Lifecycle:
@@ -99,43 +123,150 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
     raise _no_servers(pool, reasons[-1]) from reasons[-1]
 
 
-async def reconnect(
-    pool: ServerPool,
-    options: Options,
-    open_link: Callable[[Server], Awaitable[Link]],
-    *,
-    pause_first: bool = False,
-) -> Link:
-    """Try the servers in turn until one takes us: the first at once, a pause after each round.
+class WayBack:
+    """Finds a server that takes us: the first attempt at once, then in rounds with a pause between them.
 
-    With `pause_first` the pause comes before the first one too, for a server that takes us and throws
-    us out again.
+    In one round no server is tried twice, and only a link that lasts ends it. So one that takes us and
+    throws us out again is met with the pause, which grows from round to round. A server that failed
+    ``max_reconnect_attempts`` times in a row is tried no more.
 
-    A server that failed ``max_reconnect_attempts`` times in a row is tried no more.
-
-    Raises:
-        NoServersError: no server is left; its cause is the last reason.
+    Args:
+        pool: the servers.
+        options: how long to wait, and who decides otherwise.
+        open_link: connects to a server and greets it.
+        report: takes what a function of the user raises.
     """
-    last: Exception | None = None
-    if pause_first:
-        await _pause(options)
-    while len(pool):
-        for server in pool:
+
+    def __init__(
+        self,
+        pool: ServerPool,
+        options: Options,
+        open_link: Callable[[Server], Awaitable[Link]],
+        report: Callable[[Exception], None],
+    ) -> None:
+        self._pool = pool
+        self._options = options
+        self._open_link = open_link
+        self._report = report
+        self._tried: set[str] = set()  # addresses, in this round
+        self._rounds = 0
+        self._hurry: asyncio.Event | None = None
+
+    def ended(self, server: Server, lived: float) -> None:
+        """A link to `server` is gone after `lived` seconds; the others come before it now."""
+        if lived >= LASTING:
+            server.failures = self._rounds = 0
+            self._tried.clear()
+        elif server.address in self._tried:  # not the first connection, which nobody tried to take up again
+            self._failed(server)
+        self._pool.move_last(server)
+
+    def hurry(self) -> None:
+        """Cut a pause short."""
+        if self._hurry is not None:
+            self._hurry.set()
+
+    async def find(self, info: dict[str, Any], reason: Exception | None) -> Link:
+        """Try the servers until one takes us.
+
+        Args:
+            info: what the last server said of itself, for ``reconnect_to_server_handler``.
+            reason: why the last link ended.
+
+        Raises:
+            NoServersError: no server is left; its cause is the last reason.
+        """
+        while len(self._pool):
+            server = await self._next(info)
+            self._tried.add(server.address)
             try:
-                return await open_link(server)
+                return await self._open_link(server)
             except (OSError, Error) as error:
-                last = error
-                server.failures += 1
+                reason = error
                 logger.info("cannot reconnect to %s: %s", server, error)
-            if 0 <= options.max_reconnect_attempts <= server.failures:
-                pool.discard(server)
-        if len(pool):
-            await _pause(options)
-    raise _no_servers(pool, last) from last
+                self._failed(server)
+        raise _no_servers(self._pool, reason) from reason
+
+    async def find_other(self, server: Server) -> Link | None:
+        """Try every server but this one, once; None when none takes us. It counts as no attempt."""
+        for other in self._pool:
+            if other.address != server.address:
+                try:
+                    return await self._open_link(other)
+                except (OSError, Error) as error:
+                    logger.info("cannot move to %s: %s", other, error)
+        return None
+
+    def _failed(self, server: Server) -> None:
+        server.failures += 1
+        if 0 <= self._options.max_reconnect_attempts <= server.failures:
+            self._pool.discard(server)
+
+    async def _next(self, info: dict[str, Any]) -> Server:
+        handler = self._options.reconnect_to_server_handler
+        if handler is not None and (chosen := await self._ask(handler, info)):
+            return chosen
+        untried = self._untried()
+        if not untried:
+            await self._pause(self._delay())
+            untried = self._untried() or list(self._pool)  # the pool may have been replaced meanwhile
+        return untried[0]
+
+    def _untried(self) -> list[Server]:
+        return [server for server in self._pool if server.address not in self._tried]
+
+    async def _ask(self, handler: ReconnectHandler, info: dict[str, Any]) -> Server | None:
+        """The server that the handler chose, after the delay that it asked for; None leaves it to us."""
+        try:
+            answer = handler(self._pool.shown(), dict(info))
+            server, delay = await answer if inspect.isawaitable(answer) else answer
+            seconds = _seconds(delay)
+        except Exception as error:
+            self._report(error)
+            return None
+        chosen = self._pool.get(server) if server is not None else None
+        if chosen is None:
+            return None
+        if seconds:
+            await self._sleep(seconds)
+        elif chosen.address in self._tried:
+            await self._pause(self._delay())
+        return self._pool.get(chosen)
+
+    async def _pause(self, seconds: float) -> None:
+        """The pause between two rounds."""
+        await self._sleep(seconds)
+        self._tried.clear()
+
+    async def _sleep(self, seconds: float) -> None:
+        self._hurry = asyncio.Event()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except builtins.TimeoutError:
+            pass
+        finally:
+            self._hurry = None
+
+    def _delay(self) -> float:
+        """Seconds to wait before the next round."""
+        self._rounds += 1
+        options = self._options
+        if options.reconnect_delay_cb is not None:
+            try:
+                return _seconds(options.reconnect_delay_cb(self._rounds))
+            except Exception as error:
+                self._report(error)
+        grown = float(options.reconnect_time_wait * (1 << min(self._rounds - 1, 30)))
+        limit = max(options.max_reconnect_wait, options.reconnect_time_wait)
+        jitter = random.uniform(0, options.reconnect_jitter)
+        return max(min(grown, limit), _LEAST_PAUSE) + jitter
 
 
-async def _pause(options: Options) -> None:
-    await asyncio.sleep(options.reconnect_time_wait + random.uniform(0, options.reconnect_jitter))
+def _seconds(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError(f"a delay is a number of seconds, not {value!r}")
+    return float(value)
 
 
 def _no_servers(pool: ServerPool, last: Exception | None) -> NoServersError:

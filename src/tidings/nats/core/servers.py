@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -113,12 +113,19 @@ class ServerPool:
     """
 
     def __init__(self, servers: str | Sequence[str], *, shuffle: bool = True) -> None:
+        self._shuffle = shuffle
+        self._servers: list[Server] = []
+        self.replace(servers)
+
+    def replace(self, servers: str | Sequence[str]) -> None:
+        """Hold these servers instead, none of which failed yet. Raises ValueError; nothing changes then."""
         urls = servers.split(",") if isinstance(servers, str) else list(servers)
-        self._servers = [parse_server(url) for url in urls if not isinstance(url, str) or url.strip()]
-        if not self._servers:
+        parsed = [parse_server(url) for url in urls if not isinstance(url, str) or url.strip()]
+        if not parsed:
             raise ValueError("no server given; write connect('nats://localhost:4222')")
-        if shuffle:
-            random.shuffle(self._servers)
+        if self._shuffle:
+            random.shuffle(parsed)
+        self._servers = parsed
 
     def __len__(self) -> int:
         return len(self._servers)
@@ -148,6 +155,8 @@ class ServerPool:
         for server in new:
             server.user, server.password, server.token = source.user, source.password, source.token
             server.is_discovered = True
+        if self._shuffle:
+            random.shuffle(new)
         self._servers += new
         return [server.address for server in new]
 
@@ -162,13 +171,23 @@ class ServerPool:
             named[server.address] = server
         return named
 
+    def get(self, server: Server) -> Server | None:
+        """The server of the pool that has this one's address."""
+        return next((mine for mine in self._servers if mine.address == server.address), None)
+
+    def shown(self) -> list[Server]:
+        """Copies to show to the user, in order, without credentials."""
+        return [replace(server, user=None, password=None, token=None) for server in self._servers]
+
     def move_last(self, server: Server) -> None:
         """Let every other server come before this one."""
-        if server in self._servers:
-            self._servers.remove(server)
-            self._servers.append(server)
+        mine = self.get(server)
+        if mine is not None:
+            self._servers.remove(mine)
+            self._servers.append(mine)
 
     def discard(self, server: Server) -> None:
         """Try this server no more."""
-        if server in self._servers:
-            self._servers.remove(server)
+        mine = self.get(server)
+        if mine is not None:
+            self._servers.remove(mine)
