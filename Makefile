@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-here lint bench fuzz docs clean
+.PHONY: help demo test test-here lint bench fuzz chaos docs clean
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ bench:           ## beside natsio, nats-core, nats-py, FastStream and the C clie
 
 fuzz: $(VENV)/.ready-test   ## the wire core under AddressSanitizer; ARGS="--seconds 600" for longer
 	@PYTHON=$(BIN)/python scripts/fuzz-wire.sh $(ARGS)
+
+chaos: $(VENV)/.ready-test   ## faults at random, and nothing lost in silence; ARGS="--seconds 10", --write for the docs
+	@$(BIN)/python scripts/chaos.py $(ARGS)
 
 docs: $(VENV)/.ready-test   ## run every snippet of the README and docs/, check every link between them
 	@$(BIN)/python -m pytest -q tests/docs

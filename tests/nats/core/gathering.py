@@ -26,7 +26,7 @@ class Gathered(list[Any]):
         self._more.set()
 
     async def reach(self, count: int = 1) -> list[Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while len(self) < count:
                 self._more.clear()
                 await self._more.wait()
@@ -40,7 +40,7 @@ class Gathered(list[Any]):
 
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until `condition` holds, for what has no event to wait for."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 

@@ -417,6 +417,7 @@ class TestLameDuckMode:
             await got.reach()
             assert client.possibly_lost_bytes == 0
             await client.close()
+            first.kill()  # it would take its time
 
     async def test_without_another_server_we_stay_to_the_end(self) -> None:
         lame = Gathered()

@@ -372,15 +372,17 @@ class Connection:
         self._link = self._subscriptions.link = link
         self._take_info(link)
         replies = self._replies
-        link.write(self._subscriptions.replay({replies.sid: (replies.pattern, "")} if replies else {}))
+        link.write_control(
+            self._subscriptions.replay({replies.sid: (replies.pattern, "")} if replies else {})
+        )
         self._writer.attach(link)
+        link.begin()
         if link.is_lost:  # between its last line and now
             self._on_lost(link, link.reason)
             return
         link.start_pings(
             self.options.ping_interval, self.options.max_outstanding_pings, self._writer.encoder.ping
         )
-        link.begin()
 
     def _on_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Info):

@@ -129,7 +129,7 @@ class Link(asyncio.BufferedProtocol):
         self.paused = False
         if self._owes_pong:
             self._owes_pong = False
-            self.write(b"PONG\r\n")
+            self.write_control(b"PONG\r\n")
         if self.on_writable is not None:
             self.on_writable()
         self._wake_writers()
@@ -150,6 +150,11 @@ class Link(asyncio.BufferedProtocol):
         """Hand `data` to the socket; dropped if the link is gone, as anything in flight would be."""
         if self._transport is not None and not self._transport.is_closing():
             self._written += len(data)
+            self._transport.write(data)
+
+    def write_control(self, data: bytes) -> None:
+        """Hand `data` to the socket; nothing in it is missed if it is lost."""
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     @property
@@ -186,8 +191,8 @@ class Link(asyncio.BufferedProtocol):
         for sid in list(self._parser.routes):
             leaving.unsubscribe(sid)
         leaving.ping()
-        pong = self.expect_pong(len(leaving) - len(b"PING\r\n"))
-        self.write(leaving.take())
+        pong = self.expect_pong(-len(b"PING\r\n"))
+        self.write_control(leaving.take())
         try:
             await asyncio.wait([pong], timeout=timeout)
         finally:
@@ -244,12 +249,12 @@ class Link(asyncio.BufferedProtocol):
         hello = Encoder()
         hello.connect(connect_fields(self.server, options))
         hello.ping()
-        self.write(hello.take())
+        self.write_control(hello.take())
         while not isinstance(event := await self._next_event(), Pong):
             if isinstance(event, Info):
                 self.info |= event.fields
             elif isinstance(event, Ping):
-                self.write(b"PONG\r\n")
+                self.write_control(b"PONG\r\n")
             elif isinstance(event, Err):
                 raise server_error(event.text)
         self._is_greeted = True
@@ -301,7 +306,7 @@ class Link(asyncio.BufferedProtocol):
         if self.paused:
             self._owes_pong = True
         else:
-            self.write(b"PONG\r\n")
+            self.write_control(b"PONG\r\n")
 
     def _wake_writers(self) -> None:
         if self._writable is not None and not self._writable.done():
@@ -381,7 +386,12 @@ _HARMLESS = (
     "invalid publish subject",
 )
 # It lets us go, but may take us again, or another server may.
-_PASSING = ("stale connection", "maximum connections exceeded", "maximum account active connections exceeded")
+_PASSING = (
+    "stale connection",
+    "maximum connections exceeded",
+    "maximum account active connections exceeded",
+    "server shutdown",
+)
 
 
 def is_harmless(text: str) -> bool:
