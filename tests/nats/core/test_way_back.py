@@ -334,6 +334,14 @@ class TestForceReconnect:
             await client.close()
             await watcher.close()
 
+    async def test_it_is_asked_for_even_where_losses_end_the_client(self, nats_url: str) -> None:
+        back = Gathered()
+        client = await connect(nats_url, allow_reconnect=False, reconnected_cb=back, **QUICK)
+        await client.force_reconnect()
+        await back.reach()
+        await client.flush()
+        await client.close()
+
     async def test_a_server_that_does_not_answer_is_left_all_the_same(self) -> None:
         async def deaf(side: Side) -> None:
             await side.greet()
