@@ -21,6 +21,7 @@ from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.subscriptions import Subscriptions
 from tidings.nats.core.writer import Writer
 from tidings.nats.errors import (
+    AuthorizationError,
     ConnectionClosedError,
     ConnectionDrainingError,
     ConnectionReconnectingError,
@@ -298,6 +299,7 @@ class Connection:
         """Take `link` into use: subscriptions first, then what was published meanwhile (ADR-40)."""
         self._life.move(Move.ESTABLISHED)
         link.server.failures = 0
+        link.server.refusal = None
         self._established_at = self._loop.time()
         self._link = self._subscriptions.link = link
         self._take_info(link)
@@ -317,6 +319,8 @@ class Connection:
         elif isinstance(event, Err):
             self._last_error = server_error(event.text)
             self._callbacks.report(self._last_error)
+            if isinstance(self._last_error, AuthorizationError):  # credentials expired or were revoked
+                link.abort(self._last_error)
 
     def _take_info(self, link: Link) -> None:
         self._info = info = link.info

@@ -20,11 +20,31 @@ from collections.abc import Awaitable, Callable
 from tidings.nats.core.link import Link
 from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server, ServerPool
-from tidings.nats.errors import AuthorizationError, Error, NoServersError
+from tidings.nats.errors import (
+    AuthorizationError,
+    Error,
+    InvalidUserCredentialsError,
+    MissingExtraError,
+    NoServersError,
+    SecureConnFailedError,
+    SecureConnRequiredError,
+    SecureConnWantedError,
+)
 
 __all__ = ["TRANSITIONS", "Lifecycle", "Move", "State", "connect_once", "reconnect"]
 
 logger = logging.getLogger("tidings.nats")
+
+
+# What the user has to mend; it is raised as it is, rather than as the cause of a NoServersError.
+_USERS_TO_MEND = (
+    AuthorizationError,
+    InvalidUserCredentialsError,
+    MissingExtraError,
+    SecureConnFailedError,
+    SecureConnRequiredError,
+    SecureConnWantedError,
+)
 
 
 class State(enum.Enum):
@@ -85,6 +105,8 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
 
     Raises:
         AuthorizationError: the last server that answered refused the credentials.
+        InvalidUserCredentialsError, MissingExtraError: they cannot be read, or not be used.
+        SecureConnFailedError, SecureConnRequiredError, SecureConnWantedError: there is no TLS with it.
         NoServersError: none could be reached; its cause is the last reason.
     """
     reasons: list[Exception] = []
@@ -94,7 +116,7 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
         except (OSError, Error) as error:
             reasons.append(error)
     for reason in reversed(reasons):
-        if isinstance(reason, AuthorizationError):
+        if isinstance(reason, _USERS_TO_MEND):
             raise reason
     raise _no_servers(pool, reasons[-1]) from reasons[-1]
 
@@ -114,6 +136,8 @@ async def reconnect(
     A server that failed ``max_reconnect_attempts`` times in a row is tried no more.
 
     Raises:
+        AuthorizationError: a server refused us twice in a row for the same reason, and
+            ``ignore_auth_error_abort`` is off.
         NoServersError: no server is left; its cause is the last reason.
     """
     last: Exception | None = None
@@ -127,11 +151,19 @@ async def reconnect(
                 last = error
                 server.failures += 1
                 logger.info("cannot reconnect to %s: %s", server, error)
+                if _refused_again(server, error) and not options.ignore_auth_error_abort:
+                    raise
             if 0 <= options.max_reconnect_attempts <= server.failures:
                 pool.discard(server)
         if len(pool):
             await _pause(options)
     raise _no_servers(pool, last) from last
+
+
+def _refused_again(server: Server, error: Exception) -> bool:
+    """Whether `server` refused our credentials, and did so for the same reason the last time."""
+    before, server.refusal = server.refusal, str(error) if isinstance(error, AuthorizationError) else None
+    return before is not None and before == server.refusal
 
 
 async def _pause(options: Options) -> None:
