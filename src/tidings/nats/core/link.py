@@ -113,14 +113,20 @@ class Link(asyncio.BufferedProtocol):
         self._closed.set_result(None)
         if self._ping_timer is not None:
             self._ping_timer.cancel()
-        if exc is not None and is_tls_error(exc):  # our certificate is refused after the TLS handshake
-            exc = explained(exc, self.server)
-        elif exc is None and self.is_secure:  # TLS takes the end of the socket for itself
-            exc = ConnectionClosedError(f"{self.server} closed the connection")
+        if self.is_secure and self.reason is None:
+            exc = self._end_of_tls(exc)
         self.reason = self.reason or exc
         self._tell_news()
         self._release(self.reason)
         self._on_lost(self, self.reason)
+
+    def _end_of_tls(self, exc: Exception | None) -> Exception:
+        if is_tls_error(exc) or (isinstance(exc, builtins.ConnectionError) and self._handshake == deque()):
+            # In TLS 1.3 a server refuses our certificate after the handshake, and what it says of that may
+            # be lost when it resets the connection.
+            return explained(cast(Exception, exc), self.server)
+        # TLS keeps the end of the socket to itself.
+        return exc or ConnectionClosedError(f"{self.server} closed the connection")
 
     def pause_writing(self) -> None:
         """Called by the loop: the socket is full."""

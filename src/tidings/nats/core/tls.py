@@ -152,7 +152,11 @@ def is_tls_error(error: Exception | None) -> bool:
 
 
 def explained(error: Exception, server: Server, name: str = "") -> SecureConnFailedError:
-    """The failure of TLS with `server`, whose certificate was to be for `name`, with what to do."""
+    """The failure of TLS with `server`, with what to do.
+
+    Args:
+        name: what its certificate was to be for; empty where the handshake was over.
+    """
     failure = SecureConnFailedError(f"TLS with {server} failed: {_advice(error, name)}")
     failure.__cause__ = error
     return failure
@@ -192,7 +196,12 @@ def _advice(error: Exception, name: str) -> str:
     if reason in _NO_TLS:
         return "what it sent is not TLS; tls_handshake_first is for servers that are set to it"
     if isinstance(error, builtins.ConnectionError):
-        return f"it closed the connection during the handshake ({_text(error)})"
+        if name:
+            return f"it closed the connection during the handshake ({_text(error)})"
+        return (
+            f"it closed the connection right after the handshake ({_text(error)}); if it asks for our "
+            "certificate, see cert_file of TLSOptions"
+        )
     return _text(error)
 
 
