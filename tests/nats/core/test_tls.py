@@ -27,6 +27,8 @@ from tidings.nats import (
     TLSOptions,
     connect,
 )
+from tidings.nats.core.link import open_link
+from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server, ServerPool, parse_server
 from tidings.nats.server import NatsServer
 from tidings.nats.server.readiness import free_port
@@ -342,6 +344,24 @@ class TestScripted:
         async with leaves_nothing(), Peer(script) as peer:
             with pytest.raises(SecureConnFailedError, match="is not TLS"):
                 await connect(peer.url)
+
+    async def test_who_spoke_tls_once_is_not_talked_out_of_it(
+        self, authority: Authority, trust: TLSOptions
+    ) -> None:
+        """By a greeting without ``tls_required``, from whoever stands between, at a later connect."""
+        context = trust.context()
+        with serving(authority.issue("127.0.0.1")) as server:
+            pool = ServerPool(server.url)
+            (entry,) = pool
+            options = Options(tls=context)
+            link = await open_link(entry, options, {}, lambda *_: None, lambda *_: None)
+            await link.close()
+        async with Peer(Welcoming()) as peer:
+            entry.port = peer.port
+            with pytest.raises(SecureConnWantedError):
+                await open_link(entry, Options(), {}, lambda *_: None, lambda *_: None)
+        pool.discover([f"127.0.0.1:{entry.port}", "10.0.0.1:4222"], entry)
+        assert [str(server) for server in pool] == [f"tls://127.0.0.1:{entry.port}", "tls://10.0.0.1:4222"]
 
 
 class TestOptions:

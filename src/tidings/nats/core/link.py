@@ -264,6 +264,8 @@ class Link(asyncio.BufferedProtocol):
         self._parser.routes = routes
         self._transport = await upgrade(self._transport, self, self.server, context, options.tls_hostname)
         self.is_secure = True
+        # From now on for good, and for those it names: nobody between shall talk us out of it later.
+        self.server.scheme = "tls"
 
     async def _next_event(self) -> Event:
         """The next event of the handshake. Raises what ended the link, if it ended."""

@@ -23,7 +23,7 @@ class Server:
     Attributes:
         host, port: its address.
         user, password, token: credentials that stood in its URL.
-        scheme: "nats", or "tls" for a connection that must be encrypted.
+        scheme: "nats", or "tls" for a connection that must be encrypted; one that once was stays so.
         tls_name: what its certificate is checked for, where that is not `host`.
         refusal: the text with which it refused our credentials at the last attempt.
         failures: attempts in a row that failed.
@@ -177,10 +177,10 @@ class ServerPool:
         self._servers = [
             server
             for server in self._servers
-            if not server.is_discovered or server is source or server.address in named
+            if not server.is_discovered or server is source or (server.host, server.port) in named
         ]
-        known = {server.address for server in self._servers}
-        new = [server for address, server in named.items() if address not in known]
+        known = {(server.host, server.port) for server in self._servers}
+        new = [server for where, server in named.items() if where not in known]
         for server in new:
             server.user, server.password, server.token = source.user, source.password, source.token
             server.tls_name = _inherited_name(server, source)
@@ -189,7 +189,7 @@ class ServerPool:
         return [server.address for server in new]
 
     @staticmethod
-    def _named(urls: object, scheme: str) -> dict[str, Server]:
+    def _named(urls: object, scheme: str) -> dict[tuple[str, int], Server]:
         named = {}
         for url in urls if isinstance(urls, list) else ():
             try:
@@ -197,7 +197,7 @@ class ServerPool:
             except (TypeError, ValueError):
                 continue
             server.scheme = scheme
-            named[server.address] = server
+            named[server.host, server.port] = server
         return named
 
     def move_last(self, server: Server) -> None:
