@@ -9,8 +9,10 @@
 """
 
 from tidings.nats.client import Client, connect
+from tidings.nats.core.creds import RawCredentials
 from tidings.nats.core.options import ConnectOptions, Options
 from tidings.nats.core.subscription import Subscription
+from tidings.nats.core.tls import TLSOptions
 from tidings.nats.errors import (
     AuthorizationError,
     BadHeaderError,
@@ -23,13 +25,17 @@ from tidings.nats.errors import (
     DrainTimeoutError,
     Error,
     FlushTimeoutError,
+    InvalidUserCredentialsError,
     MaxPayloadError,
+    MissingExtraError,
     NoRespondersError,
     NoServersError,
     OutboundBufferLimitError,
     PermissionsError,
     ProtocolError,
+    SecureConnFailedError,
     SecureConnRequiredError,
+    SecureConnWantedError,
     ServerError,
     SlowConsumerError,
     StaleConnectionError,
@@ -53,7 +59,9 @@ __all__ = [
     "Error",
     "FlushTimeoutError",
     "Headers",
+    "InvalidUserCredentialsError",
     "MaxPayloadError",
+    "MissingExtraError",
     "Msg",
     "NoRespondersError",
     "NoServersError",
@@ -61,11 +69,15 @@ __all__ = [
     "OutboundBufferLimitError",
     "PermissionsError",
     "ProtocolError",
+    "RawCredentials",
+    "SecureConnFailedError",
     "SecureConnRequiredError",
+    "SecureConnWantedError",
     "ServerError",
     "SlowConsumerError",
     "StaleConnectionError",
     "Subscription",
+    "TLSOptions",
     "TimeoutError",
     "__version__",
     "connect",

@@ -22,14 +22,17 @@ async def connect(
     """Connect to NATS.
 
     Args:
-        servers: ``nats://user:password@host:port``, several with commas between, or a sequence. Each is
-            tried once, in random order unless ``no_randomize``; the rest of a cluster is discovered.
-            What is special in a URL, a comma too, is percent-encoded in a user, password or token.
+        servers: ``nats://user:password@host:port``, ``tls://`` for one with TLS; several with commas between,
+            or a sequence. Each is tried once, in random order unless ``no_randomize``; the rest of a
+            cluster is discovered. What is special in a URL, a comma too, is percent-encoded in a user,
+            password or token.
         options: see `Options`; times in seconds, sizes in bytes.
 
     Raises:
         NoServersError: no server could be reached; its cause is the last reason.
         AuthorizationError: a server refuses the credentials.
+        InvalidUserCredentialsError, MissingExtraError: the credentials cannot be read, or not be used.
+        SecureConnFailedError, SecureConnWantedError: there is no TLS with the server.
         ValueError, TypeError: a URL or option that is none.
     """
     client = Client(servers, options_from(options))

@@ -17,13 +17,17 @@
     │   ├── AuthorizationError           … and refuses who we are
     │   ├── PermissionsError             … and refuses one subject
     │   └── StaleConnectionError         … or we found the other side silent
+    ├── MissingExtraError (ImportError)  an extra of tidings is not installed; the text names it
     └── ConnectionError                  (the built-in ConnectionError)
         ├── NoServersError               no server of the pool could be reached; the cause is the last reason
         ├── ConnectionClosedError        the client is closed
         ├── ConnectionDrainingError      the client drains and takes no new work
         ├── ConnectionReconnectingError  the connection is away and the operation cannot wait for it
         ├── OutboundBufferLimitError     the connection is away and the reconnect buffer is full
-        └── SecureConnRequiredError      the server insists on TLS
+        ├── InvalidUserCredentialsError  our credentials cannot be read; the text names the file
+        ├── SecureConnRequiredError      the server insists on TLS, and the transport cannot do it
+        ├── SecureConnWantedError        we insist on TLS, and the server has none
+        └── SecureConnFailedError        TLS could not be set up; the text says what to do
 
 Names follow nats-py, so that ``except`` clauses move over unchanged.
 """
@@ -44,13 +48,17 @@ __all__ = [
     "DrainTimeoutError",
     "Error",
     "FlushTimeoutError",
+    "InvalidUserCredentialsError",
     "MaxPayloadError",
+    "MissingExtraError",
     "NoRespondersError",
     "NoServersError",
     "OutboundBufferLimitError",
     "PermissionsError",
     "ProtocolError",
+    "SecureConnFailedError",
     "SecureConnRequiredError",
+    "SecureConnWantedError",
     "ServerError",
     "SlowConsumerError",
     "StaleConnectionError",
@@ -133,6 +141,10 @@ class StaleConnectionError(ServerError):
     """The other side went silent: pings were not answered."""
 
 
+class MissingExtraError(Error, ImportError):
+    """Something was asked for that needs an extra of tidings; the text says how to install it."""
+
+
 class ConnectionError(Error, builtins.ConnectionError):
     """There is no connection to use."""
 
@@ -158,4 +170,16 @@ class OutboundBufferLimitError(ConnectionError):
 
 
 class SecureConnRequiredError(ConnectionError):
-    """The server insists on TLS."""
+    """The server insists on TLS, and the transport cannot do it."""
+
+
+class SecureConnWantedError(ConnectionError):
+    """We insist on TLS (``tls://`` or a tls option), and the server has none; nothing was sent to it."""
+
+
+class SecureConnFailedError(ConnectionError):
+    """TLS could not be set up; the text says what to do, ``__cause__`` is the reason."""
+
+
+class InvalidUserCredentialsError(ConnectionError):
+    """Our credentials cannot be read or are of the wrong kind; the text names the file, not its content."""

@@ -23,6 +23,7 @@ TABLE: tuple[tuple[type[nats.Error], type[TidingsError]], ...] = (
     (nats.TimeoutError, RequestTimeoutError),
     (nats.NoRespondersError, NoRespondersError),
     (nats.BadSubscriptionError, SetupError),
+    (nats.MissingExtraError, SetupError),
     (nats.Error, PublishError),
 )
 

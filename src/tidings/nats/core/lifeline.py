@@ -192,6 +192,7 @@ class Lifeline:
         self._life.move(Move.ESTABLISHED)
         self._writer.encoder.refusal = None
         self._established_at = self._loop.time()
+        link.server.refusal = None
         self._link = self._subscriptions.link = link
         self._take_info(link)
         replies = self._replies

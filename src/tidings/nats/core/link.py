@@ -15,13 +15,14 @@ from typing import Any, cast
 from tidings.nats.core.auth import credentials
 from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server
+from tidings.nats.core.tls import context_of, explained, is_tls_error, is_tls_wanted, upgrade
 from tidings.nats.core.transport import open_tcp
 from tidings.nats.errors import (
     AuthorizationError,
     ConnectionClosedError,
     PermissionsError,
     ProtocolError,
-    SecureConnRequiredError,
+    SecureConnFailedError,
     ServerError,
     StaleConnectionError,
     TimeoutError,
@@ -47,6 +48,7 @@ class Link(asyncio.BufferedProtocol):
         on_writable: called when the socket takes more after it was full.
         reason: why it ended, if it ended by an error.
         is_lame: the server said that it is about to stop.
+        is_secure: whether it goes through TLS.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Link(asyncio.BufferedProtocol):
         self.server = server
         self.info: dict[str, Any] = {}
         self.paused = False
+        self.is_secure = False
         self.on_writable: Callable[[], object] | None = None
         self._on_event = on_event
         self._on_lost = on_lost
@@ -115,10 +118,20 @@ class Link(asyncio.BufferedProtocol):
         self._closed.set_result(None)
         if self._ping_timer is not None:
             self._ping_timer.cancel()
+        if self.is_secure and self.reason is None:
+            exc = self._end_of_tls(exc)
         self.reason = self.reason or exc
         self._tell_news()
         self._release(self.reason)
         self._on_lost(self, self.reason)
+
+    def _end_of_tls(self, exc: Exception | None) -> Exception:
+        if is_tls_error(exc) or (isinstance(exc, builtins.ConnectionError) and self._handshake == deque()):
+            # In TLS 1.3 a server refuses our certificate after the handshake, and what it says of that may
+            # be lost when it resets the connection.
+            return explained(cast(Exception, exc), self.server)
+        # TLS keeps the end of the socket to itself.
+        return exc or ConnectionClosedError(f"{self.server} closed the connection")
 
     def pause_writing(self) -> None:
         """Called by the loop: the socket is full."""
@@ -238,16 +251,23 @@ class Link(asyncio.BufferedProtocol):
     async def greet(self, options: Options) -> None:
         """The handshake: INFO, our CONNECT and PING, and what comes before the PONG.
 
-        A second INFO, or +OK on a verbose connection, may come in between.
+        A second INFO, or +OK on a verbose connection, may come in between. TLS comes after INFO, or before
+        it with ``tls_handshake_first``.
         """
+        if options.tls_handshake_first:
+            await self._secure(options)
         info = await self._next_event()
         if not isinstance(info, Info):
             raise ProtocolError(f"the server's first line is INFO, not {info!r}")
         self.info = info.fields
-        if self.info.get("tls_required"):
-            raise SecureConnRequiredError(f"{self.server} requires TLS, which this connection does not speak")
+        asks_for_tls = self.server.scheme == "tls" or options.asks_for_tls
+        if not self.is_secure and is_tls_wanted(self.server, asks_for_tls, self.info):
+            await self._secure(options)
+        fields = connect_fields(options) | await credentials(self.server, options, self.info)
+        if self.is_secure:
+            fields["tls_required"] = True
         hello = Encoder()
-        hello.connect(connect_fields(self.server, options))
+        hello.connect(fields)
         hello.ping()
         self.write_control(hello.take())
         while not isinstance(event := await self._next_event(), Pong):
@@ -264,6 +284,34 @@ class Link(asyncio.BufferedProtocol):
         waiting, self._handshake = self._handshake, None
         for event in waiting or ():
             self._handle(event)
+
+    def silence(self, options: Options) -> str:
+        """Why a server that was reached may have said nothing, if there is something to try."""
+        asks_for_tls = self.server.scheme == "tls" or options.asks_for_tls
+        if self._transport is None or self.info or not asks_for_tls or options.tls_handshake_first:
+            return ""
+        return "; one that starts with TLS waits for tls_handshake_first=True"
+
+    async def _secure(self, options: Options) -> None:
+        """Go on through TLS. What the server, or whoever stands between, said before is not trusted."""
+        context = await context_of(options.tls)
+        if self._handshake:
+            event = self._handshake.popleft()
+            if isinstance(event, Err):
+                raise server_error(event.text)
+            if isinstance(event, Info):
+                raise SecureConnFailedError(
+                    f"{self.server} speaks before TLS; tls_handshake_first is for servers that are set to it"
+                )
+            raise ProtocolError(f"the server sent {event!r} before the TLS handshake")
+        if self._transport is None or self.is_lost:
+            raise self.reason or ConnectionClosedError(f"{self.server} closed the connection")
+        routes, self._parser = self._parser.routes, Parser()
+        self._parser.routes = routes
+        self._transport = await upgrade(self._transport, self, self.server, context, options.tls_hostname)
+        self.is_secure = True
+        # From now on for good, and for those it names: nobody between shall talk us out of it later.
+        self.server.scheme = "tls"
 
     async def _next_event(self) -> Event:
         """The next event of the handshake. Raises what ended the link, if it ended."""
@@ -344,7 +392,8 @@ async def open_link(
 
     Raises:
         OSError, TimeoutError: it cannot be reached.
-        AuthorizationError, ServerError, SecureConnRequiredError, ProtocolError: it can, and that is all.
+        AuthorizationError, ServerError, SecureConnFailedError, SecureConnWantedError,
+            InvalidUserCredentialsError, ProtocolError: it can, and that is all.
     """
     link = Link(server, routes, on_event, on_lost)
     try:
@@ -354,15 +403,17 @@ async def open_link(
     except builtins.TimeoutError as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the kernel's time-out, not ours
-        raise TimeoutError(f"{server} did not answer within {options.connect_timeout} s") from None
+        raise TimeoutError(
+            f"{server} did not answer within {options.connect_timeout} s{link.silence(options)}"
+        ) from None
     finally:
         if not link.is_greeted:
             link.abort()
     return link
 
 
-def connect_fields(server: Server, options: Options) -> dict[str, Any]:
-    """What CONNECT tells the server (ADR-5, ADR-4)."""
+def connect_fields(options: Options) -> dict[str, Any]:
+    """What CONNECT tells the server, but for the credentials (ADR-5, ADR-4)."""
     fields: dict[str, Any] = {
         "verbose": options.verbose,
         "pedantic": options.pedantic,
@@ -375,7 +426,7 @@ def connect_fields(server: Server, options: Options) -> dict[str, Any]:
     }
     if options.name is not None:
         fields["name"] = options.name
-    return fields | credentials(server, options)
+    return fields
 
 
 # What the server says and keeps the connection; after anything else it is over (nats.go, processErr).

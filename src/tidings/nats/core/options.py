@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypedDict
 
+from tidings.nats.core.creds import RawCredentials
 from tidings.nats.core.servers import Server
+from tidings.nats.core.tls import TLSOptions
 from tidings.nats.wire import Msg
 
 __all__ = [
     "Callback",
     "ConnectOptions",
+    "Credentials",
     "ErrorCallback",
+    "JwtCallback",
     "MsgCallback",
     "Options",
     "ReconnectHandler",
+    "SeedFile",
+    "SignatureCallback",
     "SubscriptionLimits",
+    "Text",
 ]
 
 Callback: TypeAlias = Callable[[], "Awaitable[object] | object"]
@@ -32,6 +41,19 @@ ReconnectHandler: TypeAlias = Callable[
 """Called with the servers (without credentials) and the last INFO; returns which is next, and after how
 many seconds; None leaves the choice to the client. Plain or async."""
 
+FilePath: TypeAlias = str | os.PathLike[str]
+Text: TypeAlias = str | Callable[[], str | Awaitable[str]]
+"""A text, or a function, plain or async, that is asked for it at each connect."""
+SeedFile: TypeAlias = FilePath | Callable[[], FilePath | Awaitable[FilePath]]
+"""The path of a file that holds a seed."""
+CredentialsValue: TypeAlias = FilePath | bytes | RawCredentials | tuple[FilePath, FilePath]
+Credentials: TypeAlias = CredentialsValue | Callable[[], CredentialsValue | Awaitable[CredentialsValue]]
+"""The path of a creds file, its content, or the paths of a JWT and a seed."""
+SignatureCallback: TypeAlias = Callable[[str], bytes | str | Awaitable[bytes | str]]
+"""Called with the server's nonce; gives the Ed25519 signature over it: 64 bytes, or base64 of them."""
+JwtCallback: TypeAlias = Callable[[], str | bytes | bytearray | Awaitable[str | bytes | bytearray]]
+"""Called for the user's JWT; plain or async."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Options:
@@ -42,8 +64,20 @@ class Options:
 
     Attributes:
         name: shown by the server's monitoring.
-        user, password: credentials; those in a server's URL come first.
+        user, password: credentials; those in a server's URL come first. These and the following may be
+            functions, plain or async, and are then asked at each connect; files are read at each connect.
         token: a token instead of user and password.
+        user_credentials: a creds file; its content as bytes or `RawCredentials`; or the paths of a JWT
+            and a seed.
+        nkeys_seed, nkeys_seed_str: the file of a user's seed, or the seed itself.
+        signature_cb: signs the server's nonce, for a key that is kept elsewhere.
+        user_jwt_cb: gives the JWT that goes with the seed or the signature.
+        nkey: the public key that goes with ``signature_cb`` where there is no JWT.
+        ignore_auth_error_abort: go on reconnecting to a server that refused us twice for the same reason.
+        tls: a context, or files for one; either asks for TLS. Without it a server that insists on TLS,
+            or a ``tls://`` one, is verified by the authorities of the system.
+        tls_hostname: the name in the server's certificate, where that is not the name dialled.
+        tls_handshake_first: TLS before the server's INFO, for a server that is set to it.
         connect_timeout: for one server: TCP, INFO, CONNECT and the first PONG.
         allow_reconnect: whether a lost connection is taken up again.
         max_reconnect_attempts: failed attempts in a row for each server; negative is no limit.
@@ -72,9 +106,19 @@ class Options:
     """
 
     name: str | None = None
-    user: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
+    user: Text | None = field(default=None, repr=False)
+    password: Text | None = field(default=None, repr=False)
+    token: Text | None = field(default=None, repr=False)
+    user_credentials: Credentials | None = field(default=None, repr=False)
+    nkeys_seed: SeedFile | None = field(default=None, repr=False)
+    nkeys_seed_str: Text | None = field(default=None, repr=False)
+    signature_cb: SignatureCallback | None = field(default=None, repr=False)
+    user_jwt_cb: JwtCallback | None = field(default=None, repr=False)
+    nkey: Text | None = None
+    ignore_auth_error_abort: bool = False
+    tls: ssl.SSLContext | TLSOptions | None = None
+    tls_hostname: str | None = None
+    tls_handshake_first: bool = False
     connect_timeout: float = 2.0
     allow_reconnect: bool = True
     max_reconnect_attempts: int = 60
@@ -105,7 +149,7 @@ class Options:
         for name in _TEXTS:
             # The value may be a secret, so only its type is told.
             value = getattr(self, name)
-            if not isinstance(value, str | None):
+            if not isinstance(value, str | None) and not (name in _ASKED and callable(value)):
                 raise TypeError(f"{name} is a str, not {type(value).__name__}")
         for name in _POSITIVE:
             if not _number(name, getattr(self, name)) > 0:
@@ -119,9 +163,21 @@ class Options:
             callback = getattr(self, name)
             if callback is not None and not callable(callback):
                 raise TypeError(f"{name} is a function, not {callback!r}")
+        for name in ("signature_cb", "user_jwt_cb"):
+            if not callable(callback := getattr(self, name)) and callback is not None:
+                raise TypeError(f"{name} is a function, not {type(callback).__name__}")
+        if not isinstance(self.tls, ssl.SSLContext | TLSOptions | None):
+            raise TypeError(f"tls is an ssl.SSLContext or TLSOptions, not {self.tls!r}")
+        _check_keys(self)
+
+    @property
+    def asks_for_tls(self) -> bool:
+        """Whether an option for TLS was given, so that we do not speak in the clear."""
+        return self.tls is not None or self.tls_handshake_first or self.tls_hostname is not None
 
 
-_TEXTS = ("name", "user", "password", "token", "inbox_prefix")
+_ASKED = ("user", "password", "token", "nkeys_seed_str", "nkey")
+_TEXTS = ("name", *_ASKED, "tls_hostname", "inbox_prefix")
 _POSITIVE = ("connect_timeout", "ping_interval", "drain_timeout", "max_outstanding_pings")
 _NOT_NEGATIVE = ("reconnect_time_wait", "reconnect_jitter", "max_reconnect_wait")
 _NUMBERS = ("max_reconnect_attempts", "reconnect_buffer_size")
@@ -137,6 +193,22 @@ _CALLBACKS = (
 )
 
 
+def _check_keys(options: Options) -> None:
+    """Two keys cannot both be ours, and one without the other half signs nothing."""
+    keys = [name for name in _KEYS if getattr(options, name) is not None]
+    if len(keys) > 1:
+        raise ValueError(f"{' and '.join(keys)} are given; one of them says who we are")
+    if options.user_credentials is not None and options.user_jwt_cb is not None:
+        raise ValueError("user_credentials and user_jwt_cb are given; each brings a JWT")
+    if options.nkey is not None and (options.signature_cb is None or options.user_jwt_cb is not None):
+        raise ValueError("nkey goes with signature_cb, and with no JWT")
+    if options.signature_cb is not None and options.nkey is None and options.user_jwt_cb is None:
+        raise ValueError("signature_cb needs user_jwt_cb or nkey, to say whose signature it is")
+
+
+_KEYS = ("user_credentials", "nkeys_seed", "nkeys_seed_str", "signature_cb")
+
+
 def _number(name: str, value: object) -> float:
     if not isinstance(value, int | float):
         raise TypeError(f"{name} is a number, not {value!r}")
@@ -147,9 +219,19 @@ class ConnectOptions(TypedDict, total=False):
     """`Options` as keyword arguments of `connect`; a test keeps the two alike."""
 
     name: str | None
-    user: str | None
-    password: str | None
-    token: str | None
+    user: Text | None
+    password: Text | None
+    token: Text | None
+    user_credentials: Credentials | None
+    nkeys_seed: SeedFile | None
+    nkeys_seed_str: Text | None
+    signature_cb: SignatureCallback | None
+    user_jwt_cb: JwtCallback | None
+    nkey: Text | None
+    ignore_auth_error_abort: bool
+    tls: ssl.SSLContext | TLSOptions | None
+    tls_hostname: str | None
+    tls_handshake_first: bool
     connect_timeout: float
     allow_reconnect: bool
     max_reconnect_attempts: int

@@ -17,7 +17,16 @@ from typing import Any
 from tidings.nats.core.link import Link
 from tidings.nats.core.options import Options, ReconnectHandler
 from tidings.nats.core.servers import Server, ServerPool
-from tidings.nats.errors import AuthorizationError, Error, NoServersError
+from tidings.nats.errors import (
+    AuthorizationError,
+    Error,
+    InvalidUserCredentialsError,
+    MissingExtraError,
+    NoServersError,
+    SecureConnFailedError,
+    SecureConnRequiredError,
+    SecureConnWantedError,
+)
 
 __all__ = [
     "LASTING",
@@ -37,6 +46,17 @@ LASTING = 1.0
 
 # Seconds between rounds where the options ask for none: a server that drops us at once is not stormed.
 _LEAST_PAUSE = 0.01
+
+
+# What the user has to mend; it is raised as it is, rather than as the cause of a NoServersError.
+_USERS_TO_MEND = (
+    AuthorizationError,
+    InvalidUserCredentialsError,
+    MissingExtraError,
+    SecureConnFailedError,
+    SecureConnRequiredError,
+    SecureConnWantedError,
+)
 
 
 class State(enum.Enum):
@@ -109,6 +129,8 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
 
     Raises:
         AuthorizationError: the last server that answered refused the credentials.
+        InvalidUserCredentialsError, MissingExtraError: they cannot be read, or not be used.
+        SecureConnFailedError, SecureConnRequiredError, SecureConnWantedError: there is no TLS with it.
         NoServersError: none could be reached; its cause is the last reason.
     """
     reasons: list[Exception] = []
@@ -118,7 +140,7 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
         except (OSError, Error) as error:
             reasons.append(error)
     for reason in reversed(reasons):
-        if isinstance(reason, AuthorizationError):
+        if isinstance(reason, _USERS_TO_MEND):
             raise reason
     raise _no_servers(pool, reasons[-1]) from reasons[-1]
 
@@ -174,6 +196,8 @@ class WayBack:
             reason: why the last link ended.
 
         Raises:
+            AuthorizationError: a server refused us twice in a row for the same reason, and
+                ``ignore_auth_error_abort`` is off.
             NoServersError: no server is left; its cause is the last reason.
         """
         while len(self._pool):
@@ -185,6 +209,8 @@ class WayBack:
                 reason = error
                 logger.info("cannot reconnect to %s: %s", server, error)
                 self._failed(server)
+                if _refused_again(server, error) and not self._options.ignore_auth_error_abort:
+                    raise
         raise _no_servers(self._pool, reason) from reason
 
     async def find_other(self, server: Server) -> Link | None:
@@ -267,6 +293,12 @@ def _seconds(value: object) -> float:
     if not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise ValueError(f"a delay is a number of seconds, not {value!r}")
     return float(value)
+
+
+def _refused_again(server: Server, error: Exception) -> bool:
+    """Whether `server` refused our credentials, and did so for the same reason the last time."""
+    before, server.refusal = server.refusal, str(error) if isinstance(error, AuthorizationError) else None
+    return before is not None and before == server.refusal
 
 
 def _no_servers(pool: ServerPool, last: Exception | None) -> NoServersError:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_PORT", "Server", "ServerPool", "parse_server"]
 
 DEFAULT_PORT = 4222
+_SCHEMES = ("nats", "tls")
 
 
 @dataclass
@@ -22,6 +23,9 @@ class Server:
     Attributes:
         host, port: its address.
         user, password, token: credentials that stood in its URL.
+        scheme: "nats", or "tls" for a connection that must be encrypted; one that once was stays so.
+        tls_name: what its certificate is checked for, where that is not `host`.
+        refusal: the text with which it refused our credentials at the last attempt.
         failures: attempts in a row that failed.
         is_discovered: whether another server named it, not the user.
     """
@@ -33,12 +37,20 @@ class Server:
     token: str | None = field(default=None, repr=False)
     failures: int = 0
     is_discovered: bool = False
+    scheme: str = "nats"
+    tls_name: str | None = None
+    refusal: str | None = field(default=None, repr=False)
 
     @property
     def address(self) -> str:
         """``nats://host:port``, without credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"nats://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def certificate_name(self) -> str:
+        """What the server's certificate must be for."""
+        return self.tls_name or self.host
 
     def __str__(self) -> str:
         return self.address
@@ -46,6 +58,8 @@ class Server:
 
 def parse_server(url: str) -> Server:
     """Read ``nats://user:password@host:port``; scheme, credentials and port may be left out.
+
+    ``tls://`` is a server that is spoken to through TLS or not at all.
 
     A user alone is a token, as in the other clients. Credentials may be percent-encoded.
 
@@ -61,8 +75,8 @@ def parse_server(url: str) -> Server:
     parts = _split(text if "://" in text else f"nats://{text}")
     if parts is None:
         raise ValueError(f"server {shown!r} cannot be read; write nats://host:port")
-    if parts.scheme != "nats":
-        raise ValueError(f"server {shown!r}: the scheme is nats://, not {parts.scheme}://")
+    if parts.scheme not in _SCHEMES:
+        raise ValueError(f"server {shown!r}: the scheme is nats:// or tls://, not {parts.scheme}://")
     try:
         port = parts.port
     except ValueError:
@@ -73,7 +87,7 @@ def parse_server(url: str) -> Server:
         raise ValueError(f"server {shown!r} has no host; write nats://host:port")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"server {shown!r}: nothing stands behind the port")
-    server = Server(parts.hostname, port or DEFAULT_PORT)
+    server = Server(parts.hostname, port or DEFAULT_PORT, scheme=parts.scheme)
     if parts.username and parts.password is not None:
         server.user, server.password = unquote(parts.username), unquote(parts.password)
     elif parts.username:
@@ -99,6 +113,27 @@ def _without_credentials(url: str) -> str:
     scheme, _, rest = url.rpartition("://")
     host = rest.rpartition("@")[2]
     return f"{scheme or 'nats'}://{host if host.startswith('[') else host.partition(':')[0]}"
+
+
+def _inherited_name(server: Server, source: Server) -> str | None:
+    """The name that the certificate of `server` is checked for, if it is not the server's own.
+
+    Certificates are rarely made for addresses, so one that `source` named by its address is checked for
+    the name by which the user dialled `source`, as in the other clients.
+    """
+    if not _is_address(server.host):
+        return None
+    return source.tls_name or (None if _is_address(source.host) else source.host)
+
+
+def _is_address(host: str) -> bool:
+    import ipaddress  # here, because only discovery needs it
+
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class ServerPool:
@@ -136,24 +171,26 @@ class ServerPool:
     def discover(self, urls: object, source: Server) -> list[str]:
         """Take the servers that INFO ``connect_urls`` names, and let go of those it names no more.
 
-        They carry no credentials, so they get those of `source`, the server that named them. What
-        cannot be read is passed over, since it came from outside.
+        They carry no credentials, so they get those of `source`, the server that named them, and its
+        scheme; one named by an IP address is known by the certificate of `source`'s name. What cannot
+        be read is passed over, since it came from outside.
 
         Returns:
             The addresses that were new.
         """
-        named = self._named(urls)
+        named = self._named(urls, source.scheme)
         if not named:
             return []
         self._servers = [
             server
             for server in self._servers
-            if not server.is_discovered or server is source or server.address in named
+            if not server.is_discovered or server is source or (server.host, server.port) in named
         ]
-        known = {server.address for server in self._servers}
-        new = [server for address, server in named.items() if address not in known]
+        known = {(server.host, server.port) for server in self._servers}
+        new = [server for where, server in named.items() if where not in known]
         for server in new:
             server.user, server.password, server.token = source.user, source.password, source.token
+            server.tls_name = _inherited_name(server, source)
             server.is_discovered = True
         if self._shuffle:
             random.shuffle(new)
@@ -161,14 +198,15 @@ class ServerPool:
         return [server.address for server in new]
 
     @staticmethod
-    def _named(urls: object) -> dict[str, Server]:
+    def _named(urls: object, scheme: str) -> dict[tuple[str, int], Server]:
         named = {}
         for url in urls if isinstance(urls, list) else ():
             try:
                 server = parse_server(url)
             except (TypeError, ValueError):
                 continue
-            named[server.address] = server
+            server.scheme = scheme
+            named[server.host, server.port] = server
         return named
 
     def get(self, server: Server) -> Server | None:
