@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
-from tidings.nats.wire import Msg
+from tidings.nats.wire import BLOCK, DROP_NEW, DROP_OLD, ERROR, Msg
 
 __all__ = [
     "Callback",
     "ConnectOptions",
     "ErrorCallback",
+    "LimitPolicy",
     "MsgCallback",
     "Options",
+    "OrderedBy",
     "SubscriptionLimits",
 ]
 
@@ -23,6 +25,16 @@ ErrorCallback: TypeAlias = Callable[[Exception], "Awaitable[object] | object"]
 """Called with an error that no call can raise; plain or async."""
 MsgCallback: TypeAlias = Callable[[Msg], "Awaitable[object] | object"]
 """Called with each message of a subscription; plain or async."""
+
+LimitPolicy: TypeAlias = Literal["drop_new", "drop_old", "block", "error"]
+"""What a subscription does when it holds as much as it may.
+
+``drop_new`` drops what comes, ``drop_old`` what has waited longest; ``error`` drops what comes and ends
+the subscription with `SlowConsumerError`; ``block`` drops nothing and reads no more from the socket, for
+the whole connection, until half of the limit is free.
+"""
+OrderedBy: TypeAlias = Callable[[Msg], Hashable] | Literal["subject"]
+"""What says which messages several workers handle one after the other: those with the same key."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,16 +162,32 @@ class SubscriptionLimits:
     Attributes:
         msgs: messages.
         bytes: of payload.
+        policy: what happens to a message beyond.
     """
 
     msgs: int = 0
     bytes: int = 0
+    policy: LimitPolicy = "drop_new"
 
     def __post_init__(self) -> None:
+        if self.policy not in _POLICIES:
+            raise ValueError(f"limit_policy is one of {', '.join(_POLICIES)}, not {self.policy!r}")
         for name, value in (("pending_msgs_limit", self.msgs), ("pending_bytes_limit", self.bytes)):
             if value < 0:
                 raise ValueError(f"{name} cannot be negative: {value!r}; 0 is no limit")
 
+    @property
+    def policy_number(self) -> int:
+        """The policy as a `Route` knows it."""
+        return _POLICIES[self.policy]
+
+
+_POLICIES: dict[LimitPolicy, int] = {
+    "drop_new": DROP_NEW,
+    "drop_old": DROP_OLD,
+    "block": BLOCK,
+    "error": ERROR,
+}
 
 DEFAULT_LIMITS = SubscriptionLimits(msgs=512 * 1024, bytes=128 * 1024 * 1024)
 """Those of nats-py."""
