@@ -9,7 +9,10 @@
 """
 
 from tidings.nats.client import Client, connect
-from tidings.nats.core.options import ConnectOptions, Options
+from tidings.nats.core import events
+from tidings.nats.core.inbox_requests import ReplyStream
+from tidings.nats.core.options import ConnectOptions, LimitPolicy, Options, OrderedBy
+from tidings.nats.core.stats import ConnectedServer, Stats
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.errors import (
     AuthorizationError,
@@ -45,6 +48,7 @@ __all__ = [
     "BadSubscriptionError",
     "Client",
     "ConnectOptions",
+    "ConnectedServer",
     "ConnectionClosedError",
     "ConnectionDrainingError",
     "ConnectionError",
@@ -53,20 +57,25 @@ __all__ = [
     "Error",
     "FlushTimeoutError",
     "Headers",
+    "LimitPolicy",
     "MaxPayloadError",
     "Msg",
     "NoRespondersError",
     "NoServersError",
     "Options",
+    "OrderedBy",
     "OutboundBufferLimitError",
     "PermissionsError",
     "ProtocolError",
+    "ReplyStream",
     "SecureConnRequiredError",
     "ServerError",
     "SlowConsumerError",
     "StaleConnectionError",
+    "Stats",
     "Subscription",
     "TimeoutError",
     "__version__",
     "connect",
+    "events",
 ]

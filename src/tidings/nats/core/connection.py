@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import builtins
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from tidings.nats.core import events
 from tidings.nats.core.callbacks import Callbacks
 from tidings.nats.core.inbox import check_prefix, new_inbox
+from tidings.nats.core.inbox_requests import Asker, ReplyStream, is_empty
 from tidings.nats.core.link import Link, open_link, server_error
-from tidings.nats.core.options import DEFAULT_LIMITS, MsgCallback, Options, SubscriptionLimits
+from tidings.nats.core.options import (
+    DEFAULT_LIMITS,
+    LimitPolicy,
+    MsgCallback,
+    Options,
+    OrderedBy,
+    SubscriptionLimits,
+)
 from tidings.nats.core.reconnect import Lifecycle, Move, State, connect_once, reconnect
 from tidings.nats.core.requests import Replies
 from tidings.nats.core.servers import Server, ServerPool
+from tidings.nats.core.status import Status
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.subscriptions import Subscriptions
 from tidings.nats.core.writer import Writer
@@ -26,6 +36,7 @@ from tidings.nats.errors import (
     ConnectionReconnectingError,
     DrainTimeoutError,
     FlushTimeoutError,
+    PermissionsError,
 )
 from tidings.nats.wire import Err, Event, HeaderInput, Info, Msg
 
@@ -35,7 +46,7 @@ __all__ = ["Connection"]
 _CLOSE_PATIENCE = 2.0
 
 
-class Connection:
+class Connection(Status):
     """Core NATS over one connection at a time. Use `tidings.nats.connect`, which opens it.
 
     Args:
@@ -56,9 +67,11 @@ class Connection:
         self._established_at = 0.0
         self._short_lives = 0  # links in a row that were lost sooner than a pause would have taken
         self._loop = asyncio.get_running_loop()
-        self._callbacks = Callbacks(options.error_cb)
+        self._events = events.Events()
+        self._callbacks = Callbacks(options.error_cb, self._note_error)
         self._writer = Writer()
         self._subscriptions = Subscriptions(self, self._writer, self._callbacks.report, options.drain_timeout)
+        self._asker = Asker(self._subscriptions, self._writer)
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
     async def open(self) -> None:
@@ -73,6 +86,7 @@ class Connection:
             self._life.move(Move.FAILED)
             raise
         self._establish(link)
+        self._events.emit(events.Connected(link.server.address))
 
     # Messages
 
@@ -109,30 +123,71 @@ class Connection:
         timeout: float | None = 0.5,
         *,
         headers: HeaderInput | None = None,
+        old_style: bool = False,
     ) -> Msg:
         """Publish a message and wait for the first reply.
 
         Args:
             timeout: seconds; None waits until the client closes.
+            old_style: take the reply on a subscription made for it, instead of the one that all
+                requests share; for accounts that may not subscribe to a wildcard.
 
         Raises:
             NoRespondersError: nobody is subscribed to `subject`.
             TimeoutError: no reply came in time.
+            PermissionsError: the server refuses the request, or the subject of its reply.
             BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError: as `publish`.
         """
+        if old_style:
+            self._check_open()
+            return await self._asker.ask(self.new_inbox(), subject, payload, timeout, headers)
         replies = self._replies or self._open_replies()
-        reply, future = replies.open()
+        reply, future = replies.open(subject)
         timer = None
         try:
             self._writer.encoder.publish(subject, payload, reply, headers)
             self._writer.write_early()
             if timeout is not None:
-                timer = self._loop.call_later(timeout, replies.expire, reply, subject, timeout)
+                timer = self._loop.call_later(timeout, replies.expire, reply, timeout)
             return await future
         finally:
             if timer is not None:
                 timer.cancel()
             replies.waiting.pop(reply, None)
+
+    def request_many(
+        self,
+        subject: str,
+        payload: bytes | bytearray | memoryview | str = b"",
+        *,
+        max_msgs: int = 0,
+        stall: float | None = None,
+        timeout: float | None = 0.5,
+        sentinel: Callable[[Msg], object] | None = is_empty,
+        headers: HeaderInput | None = None,
+    ) -> ReplyStream:
+        """Publish a message and iterate over its replies (ADR-47), with ``async for``.
+
+        Args:
+            max_msgs: end after so many replies; 0 is no limit.
+            stall: end when no other reply comes within so many seconds after one.
+            timeout: seconds for all of it, the first reply included; None sets no limit.
+            sentinel: says which reply is the end and no reply; an empty one, unless told. None for none.
+
+        Raises, while iterating:
+            NoRespondersError: nobody is subscribed to `subject`.
+            TimeoutError: not a single reply came in time.
+            PermissionsError: the server refuses the request, or the subject of its replies.
+            BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError: as `publish`.
+        """
+        self._check_open()
+        for name, value in (("max_msgs", max_msgs), ("stall", stall), ("timeout", timeout)):
+            if value is not None and value < 0:
+                raise ValueError(f"{name} cannot be negative: {value!r}")
+        request = (self.new_inbox(), subject, payload, headers)
+        return ReplyStream(
+            self._asker, request, max_msgs=max_msgs, stall=stall, timeout=timeout, sentinel=sentinel
+        )
 
     async def subscribe(
         self,
@@ -143,6 +198,9 @@ class Connection:
         max_msgs: int = 0,
         pending_msgs_limit: int = DEFAULT_LIMITS.msgs,
         pending_bytes_limit: int = DEFAULT_LIMITS.bytes,
+        limit_policy: LimitPolicy = "drop_new",
+        workers: int = 1,
+        ordered_by: OrderedBy | None = None,
     ) -> Subscription:
         """Subscribe to a subject.
 
@@ -154,6 +212,10 @@ class Connection:
             max_msgs: end by itself after so many messages; 0 is never.
             pending_msgs_limit: messages held for a slow reader; 0 is no limit.
             pending_bytes_limit: payload bytes held for a slow reader; 0 is no limit.
+            limit_policy: what happens at a limit, see `LimitPolicy`.
+            workers: how many messages `cb` handles at once.
+            ordered_by: with several workers, messages for which it returns the same are handled in
+                order, one after the other; ``"subject"`` for those of one subject. None for no order.
 
         Raises:
             BadSubjectError: the subject or queue group cannot stand in a SUB line.
@@ -167,8 +229,12 @@ class Connection:
             raise TypeError(f"cb is a function of one message, not {type(cb).__name__}")
         if max_msgs < 0:
             raise ValueError(f"max_msgs cannot be negative: {max_msgs!r}; 0 is no limit")
-        limits = SubscriptionLimits(pending_msgs_limit, pending_bytes_limit)
-        return self._subscriptions.add(subject, queue, cb, limits, max_msgs)
+        if workers < 1 or (workers > 1 and cb is None):
+            raise ValueError(f"workers={workers!r}: a cb has at least one worker, a reader has none")
+        if ordered_by is not None and ordered_by != "subject" and not callable(ordered_by):
+            raise TypeError(f'ordered_by is a function of one message or "subject", not {ordered_by!r}')
+        limits = SubscriptionLimits(pending_msgs_limit, pending_bytes_limit, limit_policy)
+        return self._subscriptions.add(subject, queue, cb, limits, max_msgs, workers, ordered_by)
 
     def new_inbox(self) -> str:
         """A subject below ``inbox_prefix`` that nobody else uses."""
@@ -247,6 +313,13 @@ class Connection:
 
     # Status
 
+    def events(self) -> events.EventStream:
+        """What happens to the connection from now on: an ``async for`` over typed events.
+
+        Each call gives a stream of its own, which ends when the client is closed.
+        """
+        return self._events.listen()
+
     @property
     def is_connected(self) -> bool:
         """Whether there is a server at the other end now."""
@@ -304,6 +377,8 @@ class Connection:
         replies = self._replies
         link.write(self._subscriptions.replay({replies.sid: (replies.pattern, "")} if replies else {}))
         self._writer.attach(link)
+        if self._subscriptions.is_blocked:
+            link.pause_reading()
         if link.is_lost:  # between its last line and now
             self._on_lost(link, link.reason)
             return
@@ -315,8 +390,28 @@ class Connection:
         if isinstance(event, Info):
             self._take_info(link)
         elif isinstance(event, Err):
-            self._last_error = server_error(event.text)
-            self._callbacks.report(self._last_error)
+            self._last_error = error = server_error(event.text)
+            if isinstance(error, PermissionsError):
+                self._refuse(error)
+            self._callbacks.report(error)
+
+    def _refuse(self, error: PermissionsError) -> None:
+        """Tell those whose subject the server refuses."""
+        self._subscriptions.refuse(error)
+        replies = self._replies
+        if replies is None:
+            return
+        if error.operation == "subscription" and error.subject == replies.pattern:
+            self._replies = None  # the next request asks anew: permissions can change
+            self._subscriptions.routes.pop(replies.sid, None)
+            self._late_replies += replies.late
+            replies.fail(error)
+        else:
+            replies.refuse(error)
+
+    def _note_error(self, error: Exception) -> None:
+        self._errors += 1
+        self._events.emit_error(error)
 
     def _take_info(self, link: Link) -> None:
         self._info = info = link.info
@@ -331,6 +426,7 @@ class Connection:
         if link is not self._link:
             return  # it never came so far as to be used
         self._link = self._subscriptions.link = None
+        self._count_past(link)
         self._writer.detach(self.options.reconnect_buffer_size)
         if reason is not None:
             self._last_error = reason
@@ -339,6 +435,7 @@ class Connection:
         was_connected = self._life.state is State.CONNECTED
         self._life.move(Move.LOST)
         self._callbacks.notify(self.options.disconnected_cb)
+        self._events.emit(events.Disconnected(reason))
         if was_connected:
             self._pool.move_last(link.server)
             self._coming_back = self._loop.create_task(self._come_back(reason))
@@ -358,7 +455,9 @@ class Connection:
             return
         self._coming_back = None
         self._establish(link)
+        self._reconnects += 1
         self._callbacks.notify(self.options.reconnected_cb)
+        self._events.emit(events.Reconnected(link.server.address))
 
     # The end
 
@@ -397,6 +496,8 @@ class Connection:
         if self._replies is not None:
             self._replies.fail(self._closed_error())
         link, self._link = self._link, None
+        if link is not None:
+            self._count_past(link)
         try:
             if link is not None:
                 self._writer.write_last()
@@ -413,6 +514,8 @@ class Connection:
             encoder.clear()
             self._callbacks.notify(self.options.closed_cb)
             await self._callbacks.finish(_CLOSE_PATIENCE)
+            self._events.emit(events.Closed(self._last_error))
+            self._events.end()
             if not self._closed.done():
                 self._closed.set_result(None)
 
