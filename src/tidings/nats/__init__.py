@@ -11,7 +11,7 @@
 from tidings.nats.client import Client, connect
 from tidings.nats.core import events
 from tidings.nats.core.inbox_requests import ReplyStream
-from tidings.nats.core.options import ConnectOptions, LimitPolicy, Options, OrderedBy
+from tidings.nats.core.options import ConnectOptions, Options
 from tidings.nats.core.stats import ConnectedServer, Stats
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.errors import (
@@ -57,13 +57,11 @@ __all__ = [
     "Error",
     "FlushTimeoutError",
     "Headers",
-    "LimitPolicy",
     "MaxPayloadError",
     "Msg",
     "NoRespondersError",
     "NoServersError",
     "Options",
-    "OrderedBy",
     "OutboundBufferLimitError",
     "PermissionsError",
     "ProtocolError",

@@ -84,6 +84,7 @@ class Connection(Status):
             link = await connect_once(self._pool, self._open_link)
         except BaseException:
             self._life.move(Move.FAILED)
+            self._events.end()
             raise
         self._establish(link)
         self._events.emit(events.Connected(link.server.address))

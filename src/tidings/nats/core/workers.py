@@ -26,6 +26,7 @@ class Source(Protocol):
     @property
     def pending_msgs(self) -> int:
         """Messages in the queue."""
+        ...
 
     def take(self) -> Msg | None:
         """The oldest message, if there is one."""
