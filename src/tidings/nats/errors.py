@@ -131,7 +131,7 @@ class PermissionsError(ServerError):
     Attributes:
         operation: ``"publish"`` or ``"subscription"``; empty when the text does not say.
         subject: what was refused; empty when the text does not say.
-        queue_group: of a refused subscription, if the group is why.
+        queue_group: of a refused subscription; empty when it is in none.
     """
 
     def __init__(self, text: str) -> None:

@@ -331,7 +331,7 @@ class Subscription(Route):
         return (
             error.operation == "subscription"
             and error.subject == self.subject
-            and error.queue_group in ("", self.queue_group)
+            and error.queue_group == self.queue_group
         )
 
     def close(self) -> None:
