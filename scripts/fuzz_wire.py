@@ -200,6 +200,7 @@ class Readers:
     def subscribe(self, sid: int) -> None:
         names = ("max_pending_msgs", "max_pending_bytes", "max_msgs")
         limits = {name: self.rng.choice((0, 0, 1, 20)) for name in names}
+        limits["policy"] = self.rng.choice((0, 0, 1, 2, 3))
         for twin, parser in zip(self.twins, self.parsers, strict=True):
             parser.routes[sid] = twin.Route(sid, f"owner {sid}", **limits)
 
@@ -234,6 +235,7 @@ class Readers:
         for window in itertools.chain.from_iterable(self.old):
             window[-1:].tobytes()  # a checker sees it when the memory is gone
         same("unrouted", self.parsers, lambda parser: parser.unrouted)
+        same("counted", self.parsers, lambda parser: (parser.messages, parser.message_bytes))
         same("touched", self.parsers, lambda parser: [route.sid for route in parser.take_touched()])
         for sid in list(self.parsers[0].routes):
             routes = [parser.routes[sid] for parser in self.parsers]
@@ -253,7 +255,10 @@ class Readers:
 
 
 def counters(route: Any) -> tuple[Any, ...]:
-    return route.pending_msgs, route.pending_bytes, route.received, route.dropped, route.touched
+    return (
+        (route.pending_msgs, route.pending_bytes, route.highest_pending_msgs, route.max_msgs),
+        (route.received, route.dropped, route.touched),
+    )
 
 
 def fields(message: Any) -> tuple[Any, ...]:

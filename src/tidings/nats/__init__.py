@@ -9,8 +9,11 @@
 """
 
 from tidings.nats.client import Client, connect
+from tidings.nats.core import events
 from tidings.nats.core.creds import RawCredentials
+from tidings.nats.core.inbox_requests import ReplyStream
 from tidings.nats.core.options import ConnectOptions, Options
+from tidings.nats.core.stats import ConnectedServer, Stats
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.tls import TLSOptions
 from tidings.nats.errors import (
@@ -51,6 +54,7 @@ __all__ = [
     "BadSubscriptionError",
     "Client",
     "ConnectOptions",
+    "ConnectedServer",
     "ConnectionClosedError",
     "ConnectionDrainingError",
     "ConnectionError",
@@ -71,14 +75,17 @@ __all__ = [
     "ProtocolError",
     "RawCredentials",
     "SecureConnFailedError",
+    "ReplyStream",
     "SecureConnRequiredError",
     "SecureConnWantedError",
     "ServerError",
     "SlowConsumerError",
     "StaleConnectionError",
+    "Stats",
     "Subscription",
     "TLSOptions",
     "TimeoutError",
     "__version__",
     "connect",
+    "events",
 ]

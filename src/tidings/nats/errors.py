@@ -134,7 +134,22 @@ class AuthorizationError(ServerError):
 
 
 class PermissionsError(ServerError):
-    """The server refuses a publish or a subscription to one subject; the connection lives on."""
+    """The server refuses a publish or a subscription to one subject; the connection lives on.
+
+    Attributes:
+        operation: ``"publish"`` or ``"subscription"``; empty when the text does not say.
+        subject: what was refused; empty when the text does not say.
+        queue_group: of a refused subscription; empty when it is in none.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        # Permissions Violation for Subscription to "a.b" using queue "q"
+        head, _, rest = text.partition(' to "')
+        operation = head.rpartition(" for ")[2].lower()
+        self.operation = operation if operation in ("publish", "subscription") else ""
+        self.subject, _, rest = rest.partition('"')
+        self.queue_group = rest.partition(' using queue "')[2].partition('"')[0]
 
 
 class StaleConnectionError(ServerError):

@@ -368,3 +368,16 @@ def test_what_is_published_is_delivered(twin, calls):
         expected = [(name, value.strip(" \t")) for name, value in Headers(headers or {}).pairs()]
         assert message.headers.pairs() == expected
     assert parser.routes[1].pop() is None
+
+
+def test_publishes_and_their_bytes_are_counted(twin):
+    encoder = twin.Encoder(max_payload=100)
+    encoder.publish("a", b"abc", "r")
+    encoder.publish("a", "é", headers={"A": "1"})
+    encoder.subscribe(1, "a")
+    encoder.ping()
+    for subject, size in (("a b", 1), ("a", 101)):
+        with pytest.raises((BadSubjectError, MaxPayloadError)):
+            encoder.publish(subject, bytes(size))
+    encoder.take()
+    assert (encoder.messages, encoder.message_bytes) == (2, 3 + 18 + 2)

@@ -10,7 +10,7 @@ from collections import deque
 import pytest
 
 from tidings.nats.errors import Error, ProtocolError
-from tidings.nats.wire import Headers
+from tidings.nats.wire import BLOCK, DROP_NEW, DROP_OLD, ERROR, Headers
 
 STATUS = b"NATS/1.0 503 No Responders\r\nNats-Subject: orders\r\n\r\n"
 
@@ -120,6 +120,53 @@ def test_the_limit_of_bytes(twin):
     assert [len(route.pop().data) for _ in range(3)] == [6, 4, 0]
     fill(twin, route, 11)
     assert (route.pending_msgs, route.dropped) == (0, 3)
+
+
+def held(route) -> list[int]:
+    return [len(route.pop().data) for _ in range(route.pending_msgs)]
+
+
+def test_the_oldest_make_room(twin):
+    route = twin.Route(1, max_pending_msgs=3, policy=DROP_OLD)
+    fill(twin, route, 1, 2, 3, 4, 5)
+    assert (route.pending_msgs, route.pending_bytes, route.received, route.dropped) == (3, 12, 5, 2)
+    assert held(route) == [3, 4, 5]
+
+
+def test_as_many_of_the_oldest_as_the_bytes_need(twin):
+    route = twin.Route(1, max_pending_bytes=10, policy=DROP_OLD)
+    fill(twin, route, 3, 3, 3, 8)
+    assert (route.pending_bytes, route.received, route.dropped) == (8, 4, 3)
+    fill(twin, route, 11)  # has no room at all, so the others stay
+    assert (route.received, route.dropped) == (5, 4)
+    assert held(route) == [8]
+
+
+def test_a_full_route_that_blocks_keeps_everything(twin):
+    route = twin.Route(1, max_pending_msgs=2, max_pending_bytes=2, policy=BLOCK)
+    fill(twin, route, 1, 2, 3, 4)
+    assert (route.dropped, held(route)) == (0, [1, 2, 3, 4])
+
+
+@pytest.mark.parametrize("limits", [{"max_pending_msgs": 2}, {"max_pending_bytes": 3}])
+def test_with_an_error_nothing_is_taken_after_the_first_one_dropped(twin, limits):
+    route = twin.Route(1, policy=ERROR, **limits)
+    fill(twin, route, 1, 1, 2)
+    assert (route.received, route.dropped) == (3, 1)
+    route.pop()
+    fill(twin, route, 0)
+    assert (route.received, route.dropped, held(route)) == (3, 1, [1])
+
+
+@pytest.mark.parametrize("policy", [DROP_NEW, DROP_OLD, BLOCK, ERROR])
+def test_the_most_that_was_held(twin, policy):
+    route = twin.Route(1, max_pending_msgs=3, policy=policy)
+    assert route.policy == policy
+    fill(twin, route, 1, 1)
+    route.clear()
+    assert route.highest_pending_msgs == 2
+    fill(twin, route, 1, 1, 1, 1)
+    assert route.highest_pending_msgs == (4 if policy == BLOCK else 3)
 
 
 @pytest.mark.parametrize("limit", [0, -1])

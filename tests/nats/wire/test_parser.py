@@ -259,3 +259,13 @@ def test_more_bytes_than_the_buffer_holds_are_refused(twin, size):
     with pytest.raises(ValueError, match="more bytes than the buffer holds"):
         parser.buffer_updated(size)
     assert parser.feed(b"PING\r\n") == [Ping()]
+
+
+def test_messages_and_their_bytes_are_counted(twin):
+    parser = twin.reader()
+    parser.routes[1] = twin.Route(1)
+    stream = b"MSG a 1 3\r\nabc\r\nHMSG a 9 12 13\r\nNATS/1.0\r\n\r\nx\r\nPING\r\n"
+    parser.feed(stream + b"MSG a 1 1000000\r\n" + bytes(999_999))
+    assert (parser.messages, parser.message_bytes) == (2, 16)
+    parser.feed(b"\0\r\n")
+    assert (parser.messages, parser.message_bytes) == (3, 1_000_016)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tidings.nats import wire
 from tidings.nats.errors import ProtocolError
+from tidings.nats.wire import DROP_NEW
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -123,11 +124,14 @@ def test_constructors_have_the_same_defaults(twins):
     for made in (twin.Encoder() for twin in twins):
         assert (made.max_payload, made.headers_supported, made.max_pending) == (1024 * 1024, True, 0)
         assert (made.refusal, len(made)) == (None, 0)
+        assert (made.messages, made.message_bytes) == (0, 0)
     for made in (twin.Parser() for twin in twins):
         assert (made.routes, made.unrouted) == ({}, 0)
+        assert (made.messages, made.message_bytes) == (0, 0)
     for made in (twin.Route(1) for twin in twins):
         assert (made.owner, made.max_pending_msgs, made.max_pending_bytes) == (None, 0, 0)
         assert (made.max_msgs, made.received, made.dropped, made.touched) == (0, 0, 0, False)
+        assert (made.policy, made.highest_pending_msgs) == (DROP_NEW, 0)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -93,11 +93,11 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             left = sum(_unhandled(subscription) for subscription in self._subscriptions)
         finally:
             await client.close()
-            workers = [each.stop() for each in self._subscriptions]
+            workers = [worker for each in self._subscriptions for worker in each.stop()]
             self._client = None
             self._subscriptions.clear()
             drain.cancel()
-            await asyncio.wait(filter(None, [drain, *workers]), timeout=_PATIENCE)
+            await asyncio.wait([drain, *workers], timeout=_PATIENCE)
             if drain.done() and not drain.cancelled():
                 drain.exception()  # a connection that is gone: its callbacks have told of it
         return left

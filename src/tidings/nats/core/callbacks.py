@@ -32,10 +32,14 @@ class Callbacks:
     Args:
         error_cb: hears every error, one after the other; without it they are logged, and so are those
             that come while it is a thousand behind.
+        on_error: called with every error first.
     """
 
-    def __init__(self, error_cb: ErrorCallback | None) -> None:
+    def __init__(
+        self, error_cb: ErrorCallback | None, on_error: Callable[[Exception], object] | None = None
+    ) -> None:
         self._error_cb = error_cb
+        self._on_error = on_error
         self._tasks: set[asyncio.Task[None]] = set()
         self._errors: deque[Exception] = deque()
         self._is_reporting = False
@@ -47,6 +51,8 @@ class Callbacks:
 
     def report(self, error: Exception) -> None:
         """Hand `error` to the error callback, or log it."""
+        if self._on_error is not None:
+            self._on_error(error)
         if self._error_cb is None or len(self._errors) >= _MAX_ERRORS:
             _log(error)
             return

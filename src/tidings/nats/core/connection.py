@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import builtins
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from tidings.nats.core import events
 from tidings.nats.core.inbox import new_inbox
+from tidings.nats.core.inbox_requests import ReplyStream, is_empty
 from tidings.nats.core.lifeline import Lifeline
-from tidings.nats.core.options import DEFAULT_LIMITS, MsgCallback, SubscriptionLimits
+from tidings.nats.core.options import DEFAULT_LIMITS, LimitPolicy, MsgCallback, OrderedBy, SubscriptionLimits
 from tidings.nats.core.reconnect import Move
 from tidings.nats.core.requests import Replies
 from tidings.nats.core.subscription import Subscription
@@ -73,30 +76,71 @@ class Connection(Lifeline):
         timeout: float | None = 0.5,
         *,
         headers: HeaderInput | None = None,
+        old_style: bool = False,
     ) -> Msg:
         """Publish a message and wait for the first reply.
 
         Args:
             timeout: seconds; None waits until the client closes.
+            old_style: take the reply on a subscription made for it, instead of the one that all
+                requests share; for accounts that may not subscribe to a wildcard.
 
         Raises:
             NoRespondersError: nobody is subscribed to `subject`.
             TimeoutError: no reply came in time.
+            PermissionsError: the server refuses the request, or the subject of its reply.
             BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError: as `publish`.
         """
+        if old_style:
+            self._check_open()
+            return await self._asker.ask(self.new_inbox(), subject, payload, timeout, headers)
         replies = self._replies or self._open_replies()
-        reply, future = replies.open()
+        reply, future = replies.open(subject)
         timer = None
         try:
             self._writer.encoder.publish(subject, payload, reply, headers)
             self._writer.write_early()
             if timeout is not None:
-                timer = self._loop.call_later(timeout, replies.expire, reply, subject, timeout)
+                timer = self._loop.call_later(timeout, replies.expire, reply, timeout)
             return await future
         finally:
             if timer is not None:
                 timer.cancel()
             replies.waiting.pop(reply, None)
+
+    def request_many(
+        self,
+        subject: str,
+        payload: bytes | bytearray | memoryview | str = b"",
+        *,
+        max_msgs: int = 0,
+        stall: float | None = None,
+        timeout: float | None = 0.5,
+        sentinel: Callable[[Msg], object] | None = is_empty,
+        headers: HeaderInput | None = None,
+    ) -> ReplyStream:
+        """Publish a message and iterate over its replies (ADR-47), with ``async for``.
+
+        Args:
+            max_msgs: end after so many replies; 0 is no limit.
+            stall: end when no other reply comes within so many seconds after one.
+            timeout: seconds for all of it, the first reply included; None sets no limit.
+            sentinel: says which reply is the end and no reply; an empty one, unless told. None for none.
+
+        Raises, while iterating:
+            NoRespondersError: nobody is subscribed to `subject`.
+            TimeoutError: not a single reply came in time.
+            PermissionsError: the server refuses the request, or the subject of its replies.
+            BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError: as `publish`.
+        """
+        self._check_open()
+        for name, value in (("max_msgs", max_msgs), ("stall", stall), ("timeout", timeout)):
+            if value is not None and value < 0:
+                raise ValueError(f"{name} cannot be negative: {value!r}")
+        request = (self.new_inbox(), subject, payload, headers)
+        return ReplyStream(
+            self._asker, request, max_msgs=max_msgs, stall=stall, timeout=timeout, sentinel=sentinel
+        )
 
     async def subscribe(
         self,
@@ -107,6 +151,9 @@ class Connection(Lifeline):
         max_msgs: int = 0,
         pending_msgs_limit: int = DEFAULT_LIMITS.msgs,
         pending_bytes_limit: int = DEFAULT_LIMITS.bytes,
+        limit_policy: LimitPolicy = "drop_new",
+        workers: int = 1,
+        ordered_by: OrderedBy | None = None,
     ) -> Subscription:
         """Subscribe to a subject.
 
@@ -118,6 +165,10 @@ class Connection(Lifeline):
             max_msgs: end by itself after so many messages; 0 is never.
             pending_msgs_limit: messages held for a slow reader; 0 is no limit.
             pending_bytes_limit: payload bytes held for a slow reader; 0 is no limit.
+            limit_policy: what happens at a limit, see `LimitPolicy`.
+            workers: how many messages `cb` handles at once.
+            ordered_by: with several workers, messages for which it returns the same are handled in
+                order, one after the other; ``"subject"`` for those of one subject. None for no order.
 
         Raises:
             BadSubjectError: the subject or queue group cannot stand in a SUB line.
@@ -131,8 +182,12 @@ class Connection(Lifeline):
             raise TypeError(f"cb is a function of one message, not {type(cb).__name__}")
         if max_msgs < 0:
             raise ValueError(f"max_msgs cannot be negative: {max_msgs!r}; 0 is no limit")
-        limits = SubscriptionLimits(pending_msgs_limit, pending_bytes_limit)
-        return self._subscriptions.add(subject, queue, cb, limits, max_msgs)
+        if workers < 1 or (workers > 1 and cb is None):
+            raise ValueError(f"workers={workers!r}: a cb has at least one worker, a reader has none")
+        if ordered_by is not None and ordered_by != "subject" and not callable(ordered_by):
+            raise TypeError(f'ordered_by is a function of one message or "subject", not {ordered_by!r}')
+        limits = SubscriptionLimits(pending_msgs_limit, pending_bytes_limit, limit_policy)
+        return self._subscriptions.add(subject, queue, cb, limits, max_msgs, workers, ordered_by)
 
     def new_inbox(self) -> str:
         """A subject below ``inbox_prefix`` that nobody else uses."""
@@ -209,6 +264,13 @@ class Connection(Lifeline):
         else:
             await self.close()
 
+    def events(self) -> events.EventStream:
+        """What happens to the connection from now on: an ``async for`` over typed events.
+
+        Each call gives a stream of its own, which ends when the client is closed.
+        """
+        return self._events.listen()
+
     # The end
 
     async def _drain(self, timeout: float) -> None:
@@ -246,6 +308,8 @@ class Connection(Lifeline):
         if self._replies is not None:
             self._replies.fail(self._closed_error())
         link, self._link = self._link, None
+        if link is not None:
+            self._count_past(link)
         try:
             if link is not None:
                 self._writer.write_last()
@@ -262,6 +326,8 @@ class Connection(Lifeline):
             encoder.clear()
             self._callbacks.notify(self.options.closed_cb)
             await self._callbacks.finish(_CLOSE_PATIENCE)
+            self._events.emit(events.Closed(self._last_error))
+            self._events.end()
             if not self._closed.done():
                 self._closed.set_result(None)
 

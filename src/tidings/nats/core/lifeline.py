@@ -10,13 +10,16 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from tidings.nats.core import events
 from tidings.nats.core.callbacks import Callbacks
 from tidings.nats.core.inbox import check_prefix
+from tidings.nats.core.inbox_requests import Asker
 from tidings.nats.core.link import Link, is_harmless, is_passing, open_link, server_error
 from tidings.nats.core.options import Options
 from tidings.nats.core.reconnect import Lifecycle, Move, State, WayBack, connect_once
 from tidings.nats.core.requests import Replies
 from tidings.nats.core.servers import Server, ServerPool
+from tidings.nats.core.status import Status
 from tidings.nats.core.subscriptions import Subscriptions
 from tidings.nats.core.writer import Writer
 from tidings.nats.errors import (
@@ -26,6 +29,7 @@ from tidings.nats.errors import (
     ConnectionReconnectingError,
     NoServersError,
     OutboundBufferLimitError,
+    PermissionsError,
 )
 from tidings.nats.wire import Err, Event, Info
 
@@ -37,7 +41,7 @@ logger = logging.getLogger("tidings.nats")
 _RETIRE_PATIENCE = 1.0
 
 
-class Lifeline:
+class Lifeline(Status):
     """One link at a time, and the state of the connection.
 
     Args:
@@ -60,10 +64,12 @@ class Lifeline:
         self._possibly_lost = 0
         self._is_informed = False
         self._loop = asyncio.get_running_loop()
-        self._callbacks = Callbacks(options.error_cb)
+        self._events = events.Events()
+        self._callbacks = Callbacks(options.error_cb, self._note_error)
         self._way_back = WayBack(self._pool, options, self._open_link, self._callbacks.report)
         self._writer = Writer()
         self._subscriptions = Subscriptions(self, self._writer, self._callbacks.report, options.drain_timeout)
+        self._asker = Asker(self._subscriptions, self._writer)
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
     async def open(self) -> None:
@@ -80,6 +86,7 @@ class Lifeline:
         except NoServersError as error:
             if not (self.options.retry_on_failed_connect and self.options.allow_reconnect):
                 self._life.move(Move.FAILED)
+                self._events.end()
                 raise
             self._last_error = error
             self._life.move(Move.RETRY)
@@ -88,8 +95,10 @@ class Lifeline:
             return
         except BaseException:
             self._life.move(Move.FAILED)
+            self._events.end()
             raise
         self._establish(link)
+        self._events.emit(events.Connected(link.server.address))
 
     async def force_reconnect(self) -> None:
         """Leave this server in an orderly way and connect again, to another one if there is one.
@@ -200,6 +209,8 @@ class Lifeline:
             self._subscriptions.replay({replies.sid: (replies.pattern, "")} if replies else {})
         )
         self._writer.attach(link)
+        if self._subscriptions.is_blocked:
+            link.pause_reading()
         link.begin()
         if link.is_lost:  # between its last line and now
             self._on_lost(link, link.reason)
@@ -220,12 +231,32 @@ class Lifeline:
 
     def _take_error(self, link: Link, text: str) -> None:
         self._last_error = error = server_error(text)
+        if isinstance(error, PermissionsError):
+            self._refuse(error)
         self._callbacks.report(error)
         if isinstance(error, AuthorizationError) or is_passing(text):
             link.abort(error)
         elif not is_harmless(text) and link is self._link and self._life.move(Move.FAILED):
             # A fault of ours or of the account's: it would be the same with the next link.
             self._callbacks.notify(self._shut)
+
+    def _refuse(self, error: PermissionsError) -> None:
+        """Tell those whose subject the server refuses."""
+        self._subscriptions.refuse(error)
+        replies = self._replies
+        if replies is None:
+            return
+        if error.operation == "subscription" and error.subject == replies.pattern:
+            self._replies = None  # the next request asks anew: permissions can change
+            self._subscriptions.routes.pop(replies.sid, None)
+            self._late_replies += replies.late
+            replies.fail(error)
+        else:
+            replies.refuse(error)
+
+    def _note_error(self, error: Exception) -> None:
+        self._errors += 1
+        self._events.emit_error(error)
 
     def _take_info(self, link: Link) -> None:
         self._info = info = link.info
@@ -237,8 +268,10 @@ class Lifeline:
         if self.options.ignore_discovered_servers:
             return
         is_first, self._is_informed = not self._is_informed, True
-        if self._pool.discover(info.get("connect_urls"), link.server) and not is_first:
+        discovered = self._pool.discover(info.get("connect_urls"), link.server)
+        if discovered and not is_first:
             self._callbacks.notify(self.options.discovered_server_cb)
+            self._events.emit(events.ServersDiscovered(tuple(discovered)))
 
     def _on_lost(self, link: Link, reason: Exception | None) -> None:
         if link is not self._link:
@@ -253,6 +286,7 @@ class Lifeline:
         if not link.is_lost:
             self._writer.write_last()
         self._link = self._subscriptions.link = None
+        self._count_past(link)
         self._hold_publishes()
         if reason is not None:
             self._last_error = reason
@@ -260,6 +294,7 @@ class Lifeline:
             self._count_lost(link)
         self._life.move(Move.LOST)
         self._callbacks.notify(self.options.disconnected_cb)
+        self._events.emit(events.Disconnected(reason))
         self._way_back.ended(link.server, self._loop.time() - self._established_at)
 
     def _hold_publishes(self) -> None:
@@ -297,12 +332,12 @@ class Lifeline:
                 await self._shut()
             return
         self._coming_back = None
-        self._establish(link)
-        self._callbacks.notify(self.options.reconnected_cb)
+        self._is_back(link)
 
     def _leave_lame(self, link: Link) -> None:
         """Move to another server before this one stops, without a moment of being away if there is one."""
         self._callbacks.notify(self.options.lame_duck_mode_cb)
+        self._events.emit(events.LameDuck(link.server.address))
         if self.options.allow_reconnect and link is self._link:
             self._stop_coming_back()
             self._moving = self._loop.create_task(self._move_on(link))
@@ -321,8 +356,13 @@ class Lifeline:
             new.abort()
             raise
         self._moving = None
-        self._establish(new)
+        self._is_back(new)
+
+    def _is_back(self, link: Link) -> None:
+        self._establish(link)
+        self._reconnects += 1
         self._callbacks.notify(self.options.reconnected_cb)
+        self._events.emit(events.Reconnected(link.server.address))
 
     def _stop_coming_back(self) -> None:
         tasks = (self._coming_back, self._moving)

@@ -82,6 +82,7 @@ class Link(asyncio.BufferedProtocol):
         self._ping_timer: asyncio.TimerHandle | None = None
         self.is_lame = False
         self._owes_pong = False
+        self._is_reading = True
 
     # asyncio's side
 
@@ -182,6 +183,23 @@ class Link(asyncio.BufferedProtocol):
         if self._writable is None:
             self._writable = self._loop.create_future()
         await asyncio.shield(self._writable)
+
+    @property
+    def received(self) -> tuple[int, int]:
+        """Messages that came, and bytes of their headers and payloads."""
+        return self._parser.messages, self._parser.message_bytes
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the socket."""
+        self._is_reading = False
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take from the socket again."""
+        self._is_reading = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def expect_pong(self, gathered: int = 0) -> asyncio.Future[None]:
         """Completes with the PONG to the PING that the caller sends now. PONGs come in order.
@@ -362,6 +380,9 @@ class Link(asyncio.BufferedProtocol):
         self._writable = None
 
     def _ping(self, interval: float, max_outstanding: int, send: Callable[[], int]) -> None:
+        if not self._is_reading:  # the answers wait in the socket
+            self.start_pings(interval, max_outstanding, send)
+            return
         unanswered = sum(waiter is None for waiter, _ in self._pongs)
         if unanswered >= max_outstanding:
             self.abort(StaleConnectionError(f"{self.server} did not answer {unanswered} pings"))

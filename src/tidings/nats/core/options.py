@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from tidings.nats.core.creds import RawCredentials
 from tidings.nats.core.servers import Server
 from tidings.nats.core.tls import TLSOptions
-from tidings.nats.wire import Msg
+from tidings.nats.wire import BLOCK, DROP_NEW, DROP_OLD, ERROR, Msg
 
 __all__ = [
     "Callback",
@@ -19,8 +19,10 @@ __all__ = [
     "Credentials",
     "ErrorCallback",
     "JwtCallback",
+    "LimitPolicy",
     "MsgCallback",
     "Options",
+    "OrderedBy",
     "ReconnectHandler",
     "SeedFile",
     "SignatureCallback",
@@ -53,6 +55,16 @@ SignatureCallback: TypeAlias = Callable[[str], bytes | str | Awaitable[bytes | s
 """Called with the server's nonce; gives the Ed25519 signature over it: 64 bytes, or base64 of them."""
 JwtCallback: TypeAlias = Callable[[], str | bytes | bytearray | Awaitable[str | bytes | bytearray]]
 """Called for the user's JWT; plain or async."""
+
+LimitPolicy: TypeAlias = Literal["drop_new", "drop_old", "block", "error"]
+"""What a subscription does when it holds as much as it may.
+
+``drop_new`` drops what comes, ``drop_old`` what has waited longest; ``error`` drops what comes and ends
+the subscription with `SlowConsumerError`; ``block`` drops nothing and reads no more from the socket, for
+the whole connection, until half of the limit is free.
+"""
+OrderedBy: TypeAlias = Callable[[Msg], Hashable] | Literal["subject"]
+"""What says which messages several workers handle one after the other: those with the same key."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -274,16 +286,32 @@ class SubscriptionLimits:
     Attributes:
         msgs: messages.
         bytes: of payload.
+        policy: what happens to a message beyond.
     """
 
     msgs: int = 0
     bytes: int = 0
+    policy: LimitPolicy = "drop_new"
 
     def __post_init__(self) -> None:
+        if self.policy not in _POLICIES:
+            raise ValueError(f"limit_policy is one of {', '.join(_POLICIES)}, not {self.policy!r}")
         for name, value in (("pending_msgs_limit", self.msgs), ("pending_bytes_limit", self.bytes)):
             if value < 0:
                 raise ValueError(f"{name} cannot be negative: {value!r}; 0 is no limit")
 
+    @property
+    def policy_number(self) -> int:
+        """The policy as a `Route` knows it."""
+        return _POLICIES[self.policy]
+
+
+_POLICIES: dict[LimitPolicy, int] = {
+    "drop_new": DROP_NEW,
+    "drop_old": DROP_OLD,
+    "block": BLOCK,
+    "error": ERROR,
+}
 
 DEFAULT_LIMITS = SubscriptionLimits(msgs=512 * 1024, bytes=128 * 1024 * 1024)
 """Those of nats-py."""

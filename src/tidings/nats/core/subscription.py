@@ -7,20 +7,22 @@ import builtins
 import contextvars
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Protocol
 
 from tidings.nats.core.callbacks import is_coroutine_function
-from tidings.nats.core.options import MsgCallback, SubscriptionLimits
+from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits
+from tidings.nats.core.workers import Crew
 from tidings.nats.errors import (
     BadSubscriptionError,
     ConnectionClosedError,
     DrainTimeoutError,
     Error,
+    PermissionsError,
     SlowConsumerError,
     TimeoutError,
 )
-from tidings.nats.wire import Msg, Route
+from tidings.nats.wire import BLOCK, ERROR, Msg, Route
 
 __all__ = ["Subscription"]
 
@@ -45,6 +47,12 @@ class Home(Protocol):
     def finished(self, sub: Subscription) -> None:
         """`sub` got all the messages it asked for."""
 
+    def block(self, sub: Subscription) -> None:
+        """Read nothing more from the socket until `unblock`."""
+
+    def unblock(self, sub: Subscription) -> None:
+        """Read on, unless another subscription blocks."""
+
     async def end_inflow(self, *subs: Subscription) -> None:
         """Have the server stop sending to `subs`, and wait for what is under way."""
 
@@ -52,8 +60,8 @@ class Home(Protocol):
 class Subscription(Route):
     """Interest in a subject. Made by `Client.subscribe`.
 
-    With a callback one worker awaits it for each message, in order; the worker is a task that lives
-    only while there are messages. Without one, read with ``async for`` or `next_msg`.
+    With a callback one worker, or as many as asked for, awaits it for each message; a worker is a task
+    that lives only while there are messages. Without one, read with ``async for`` or `next_msg`.
 
     Attributes:
         subject: what is subscribed to; may hold wildcards.
@@ -61,13 +69,17 @@ class Subscription(Route):
         pending_msgs, pending_bytes: what is held and not yet taken.
         received: messages that came, dropped ones included.
         dropped: messages dropped because a limit was reached.
+        highest_pending_msgs: the most that was ever held.
+        failure: the error that ended it, if one did: a limit with the policy ``error``, or a permission.
     """
 
     __slots__ = (
         "__weakref__",
+        "_blocks",
         "_callback",
         "_closed",
         "_context",
+        "_crew",
         "_draining",
         "_home",
         "_idle",
@@ -76,6 +88,7 @@ class Subscription(Route):
         "_seen_dropped",
         "_waiters",
         "_worker",
+        "failure",
         "queue_group",
         "subject",
     )
@@ -91,6 +104,8 @@ class Subscription(Route):
         callback: MsgCallback | None,
         limits: SubscriptionLimits,
         max_msgs: int,
+        workers: int = 1,
+        ordered_by: OrderedBy | None = None,
     ) -> None:
         super().__init__(
             sid,
@@ -98,6 +113,7 @@ class Subscription(Route):
             max_pending_msgs=limits.msgs,
             max_pending_bytes=limits.bytes,
             max_msgs=max_msgs,
+            policy=limits.policy_number,
         )
         self._home = home
         self.subject = subject
@@ -106,6 +122,7 @@ class Subscription(Route):
         # A callback sees the context variables of whoever subscribed, not those of the socket's reader.
         self._context = contextvars.copy_context() if callback else None
         self._worker: asyncio.Task[None] | None = None
+        self._crew = Crew(self, workers, ordered_by, self._context) if workers > 1 else None
         self._waiters: deque[asyncio.Future[None]] | None = None
         self._idle: asyncio.Future[None] | None = None
         self._readers: list[asyncio.Task[Any] | None] = []  # who iterates; one entry an iterator
@@ -113,6 +130,8 @@ class Subscription(Route):
         self._seen_dropped = 0
         self._closed = False
         self._draining = False
+        self._blocks = False
+        self.failure: Exception | None = None
 
     @property
     def is_closed(self) -> bool:
@@ -139,15 +158,46 @@ class Subscription(Route):
         dropped_before, self._seen_dropped = self._seen_dropped, self.dropped
         is_dropping = self.dropped > dropped_before
         if is_dropping and not self._is_dropping:  # told once, until a batch comes through whole
-            self._home.report(SlowConsumerError(self.subject, self.sid, self.dropped))
+            self._tell_dropping()
         self._is_dropping = is_dropping
-        if self._callback is not None:
+        if self._crew is not None:
+            self._crew.staff()
+        elif self._callback is not None:
             if self._worker is None and self.pending_msgs:
                 self._worker = asyncio.get_running_loop().create_task(self._work(), context=self._context)
         elif self._waiters:
             self._wake_waiters()
+        if self.policy == BLOCK:
+            self._block_if_full()
         if 0 < self.max_msgs <= self.received:
             self._home.finished(self)
+
+    def _tell_dropping(self) -> None:
+        error = SlowConsumerError(self.subject, self.sid, self.dropped)
+        self._home.report(error)
+        if self.policy == ERROR:
+            self.fail(error)
+
+    def _block_if_full(self) -> None:
+        is_full = (0 < self.max_pending_msgs <= self.pending_msgs) or (
+            0 < self.max_pending_bytes <= self.pending_bytes
+        )
+        # A drain has to see what the server sent before it heard of it.
+        if is_full and not (self._blocks or self._draining or self._closed):
+            self._blocks = True
+            self._home.block(self)
+
+    def _unblock_if_half_empty(self) -> None:
+        # Half, so that the socket is not paused and resumed for each message.
+        if (self.max_pending_msgs <= 0 or self.pending_msgs <= self.max_pending_msgs // 2) and (
+            self.max_pending_bytes <= 0 or self.pending_bytes <= self.max_pending_bytes // 2
+        ):
+            self._unblock()
+
+    def _unblock(self) -> None:
+        if self._blocks:
+            self._blocks = False
+            self._home.unblock(self)
 
     def __aiter__(self) -> AsyncIterator[Msg]:
         if self._callback is not None:
@@ -163,6 +213,7 @@ class Subscription(Route):
         Raises:
             TimeoutError: none came in time.
             BadSubscriptionError: it has a callback, or it is closed and read to the end.
+            SlowConsumerError, PermissionsError: it was ended by this, and is read to the end.
             ConnectionClosedError: the client is closed.
         """
         if self._callback is not None:
@@ -173,13 +224,22 @@ class Subscription(Route):
             async with asyncio.timeout(timeout):
                 while (message := self.take()) is None:
                     if self._closed:
-                        raise self._end()
+                        raise self.failure or self._end()
                     await self.arrival()
         except builtins.TimeoutError as error:
             if isinstance(error, Error):
                 raise
             raise TimeoutError(f"no message on {self.subject!r} within {timeout} s") from None
         return message
+
+    async def closed(self) -> Exception | None:
+        """Wait until no more messages come: it ended, or the client did; returns the `failure`, if any.
+
+        What is held then can still be read, and the callback may still be at work.
+        """
+        while not self._closed:
+            await self.arrival()
+        return self.failure
 
     async def unsubscribe(self, limit: int = 0) -> None:
         """End the subscription now, or after `limit` messages in all since it was made.
@@ -226,8 +286,8 @@ class Subscription(Route):
         except builtins.TimeoutError:
             self._home.forget(self)
             self.close()
-            left = f"{self.pending_msgs} messages are left"
-            if self._worker is not None:
+            left = f"{self.unhandled} messages are left"
+            if self.tasks:
                 left += " and the callback still runs"
             raise DrainTimeoutError(f"draining {self.subject!r} took over {limit} s; {left}") from None
 
@@ -244,46 +304,80 @@ class Subscription(Route):
             await asyncio.shield(self._idle)
 
     def _has_others_at_work(self, current: asyncio.Task[Any] | None) -> bool:
-        if self._worker is not None:
-            return self._worker is not current
+        if tasks := self.tasks:
+            return any(task is not current for task in tasks)
         return self.pending_msgs > 0 and any(reader is not current for reader in self._readers)
 
     def start_draining(self) -> None:
         """From now on it is not made known to a new server."""
         self._draining = True
+        self._unblock()
+
+    def end(self) -> None:
+        """Have the server send no more, and close. Does nothing when it is closed."""
+        if not self._closed:
+            self._home.send_unsubscribe(self)
+            self._home.forget(self)
+            self.close()
+
+    def fail(self, error: Exception) -> None:
+        """End it because of `error`, which the reader gets after what is held."""
+        if not self._closed:
+            self.failure = error
+            self.end()
+
+    def is_refused_by(self, error: PermissionsError) -> bool:
+        """Whether `error` says that the server did not take this subscription."""
+        return (
+            error.operation == "subscription"
+            and error.subject == self.subject
+            and error.queue_group == self.queue_group
+        )
 
     def close(self) -> None:
         """No more messages come; whoever waits is told. What is held can still be taken."""
         self._closed = True
+        self._unblock()
         if self._waiters:
             self._wake_waiters()
         self.settle()
 
-    def stop(self) -> asyncio.Task[None] | None:
-        """Cancel the worker, unless it is the caller; returns it when there is one to wait for.
+    def stop(self) -> list[asyncio.Task[None]]:
+        """Cancel the workers, except the caller; returns those to wait for.
 
         What a callback has not got by then it never gets.
         """
-        worker = self._worker
+        workers = [task for task in self.tasks if task is not asyncio.current_task()]
         if self._callback is not None:
             self.clear()
         self.settle()
-        if worker is None or worker is asyncio.current_task():
-            return None
-        worker.cancel()
-        return worker
+        for worker in workers:
+            worker.cancel()
+        return workers
 
     @property
     def worker(self) -> asyncio.Task[None] | None:
-        """The task that runs the callback now, if any."""
+        """The task that runs the callback now, if any, of a subscription with one worker."""
         return self._worker
+
+    @property
+    def tasks(self) -> Collection[asyncio.Task[None]]:
+        """The tasks that run the callback now."""
+        if self._crew is not None:
+            return self._crew.tasks
+        return () if self._worker is None else (self._worker,)
+
+    @property
+    def unhandled(self) -> int:
+        """Messages that came and were not handed out yet."""
+        return self.pending_msgs + (self._crew.parked if self._crew is not None else 0)
 
     async def _work(self) -> None:
         """Await the callback for each message until none is left."""
         callback = self._callback
         assert callback is not None
         is_async = is_coroutine_function(callback)
-        pop = self.pop
+        pop = self.take if self.policy == BLOCK else self.pop
         try:
             while self.pending_msgs:
                 for _ in range(_BATCH):
@@ -303,6 +397,26 @@ class Subscription(Route):
             self._worker = None
             self.settle()
 
+    async def handle(self, message: Msg) -> None:
+        """Call the callback with `message`, for a worker that is one of several."""
+        assert self._callback is not None
+        try:
+            result: Any = self._callback(message)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:
+            self.report(error)
+        except asyncio.CancelledError as error:
+            self._reraise_if_cancelled(error)
+
+    def report(self, error: Exception) -> None:
+        """Report an error that concerns this subscription."""
+        self._home.report(error)
+
+    def worker_ended(self) -> None:
+        """Called by one of several workers: let a drain look again."""
+        self._nudge()
+
     def _reraise_if_cancelled(self, error: asyncio.CancelledError) -> None:
         """A callback may await something that was cancelled; the worker goes on unless cancelled too."""
         task = asyncio.current_task()
@@ -317,6 +431,8 @@ class Subscription(Route):
         message = self.pop()
         if self._idle is not None:
             self.settle()
+        if self._blocks:
+            self._unblock_if_half_empty()
         return message
 
     async def arrival(self) -> None:
@@ -340,15 +456,18 @@ class Subscription(Route):
     def settle(self) -> None:
         """Let a drain look again whether everything was handed out."""
         if self._idle is not None and (
-            self._home.is_closed or (self._worker is None and not (self.pending_msgs and self._readers))
+            self._home.is_closed or (not self.tasks and not (self.pending_msgs and self._readers))
         ):
-            if not self._idle.done():
-                self._idle.set_result(None)
-            self._idle = None
+            self._nudge()
+
+    def _nudge(self) -> None:
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        self._idle = None
 
     def _check_open(self) -> None:
         if self._closed or self._draining:
-            raise self._end()
+            raise self._end() from self.failure
 
     def _end(self) -> Exception:
         if self._home.is_closed:
@@ -385,6 +504,8 @@ class _Iteration:
         sub = self._sub
         while (message := sub.take()) is None:
             if sub.is_closed:
+                if sub.failure is not None:
+                    raise sub.failure
                 raise StopAsyncIteration
             await sub.arrival()
         return message

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tidings.nats.core.link import Link
-from tidings.nats.core.options import MsgCallback, SubscriptionLimits
+from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.writer import Writer
+from tidings.nats.errors import PermissionsError
 from tidings.nats.wire import Encoder, Route
 
 __all__ = ["Subscriptions"]
@@ -44,6 +45,7 @@ class Subscriptions:
         self.is_closed = False
         self._writer = writer
         self._last_sid = 0
+        self._blocking: set[int] = set()
         # Also those that get no more messages, whose last callbacks may still run.
         self._alive: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
@@ -60,14 +62,21 @@ class Subscriptions:
         callback: MsgCallback | None,
         limits: SubscriptionLimits,
         max_msgs: int,
+        workers: int = 1,
+        ordered_by: OrderedBy | None = None,
     ) -> Subscription:
-        """Make a subscription and tell the server, now or when it is back. Raises BadSubjectError."""
-        sub = Subscription(self, self.next_sid(), subject, queue, callback, limits, max_msgs)
-        self.add_route(sub, subject, queue)
-        self._alive.add(sub)
-        if max_msgs:
-            self.send_unsubscribe(sub, max_msgs)
+        """Make a subscription and `start` it. Raises BadSubjectError."""
+        sid = self.next_sid()
+        sub = Subscription(self, sid, subject, queue, callback, limits, max_msgs, workers, ordered_by)
+        self.start(sub)
         return sub
+
+    def start(self, sub: Subscription) -> None:
+        """Tell the server of `sub`, now or when it is back. Raises BadSubjectError."""
+        self.add_route(sub, sub.subject, sub.queue_group)
+        self._alive.add(sub)
+        if sub.max_msgs:
+            self.send_unsubscribe(sub, sub.max_msgs)
 
     def next_sid(self) -> int:
         """An id that this connection has not used yet."""
@@ -94,6 +103,29 @@ class Subscriptions:
         """`sub` got all the messages it asked for."""
         self.forget(sub)
         sub.close()
+
+    def refuse(self, error: PermissionsError) -> None:
+        """End the subscriptions that the server refuses with `error`."""
+        for sub in self:
+            if sub.is_refused_by(error):
+                sub.fail(error)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether a subscription is full and nothing is to be read for now."""
+        return bool(self._blocking)
+
+    def block(self, sub: Subscription) -> None:
+        """Read nothing more from the socket until `unblock`."""
+        self._blocking.add(sub.sid)
+        if self.link is not None:
+            self.link.pause_reading()
+
+    def unblock(self, sub: Subscription) -> None:
+        """Read on, unless another subscription blocks."""
+        self._blocking.discard(sub.sid)
+        if self.link is not None and not self._blocking:
+            self.link.resume_reading()
 
     async def end_inflow(self, *subs: Subscription) -> None:
         """Have the server stop sending to `subs`; returns when all that was under way has arrived."""
@@ -122,13 +154,13 @@ class Subscriptions:
 
     def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether `task` is the one in which a subscription calls its callback."""
-        return any(sub.worker is task for sub in list(self._alive))
+        return any(task in sub.tasks for sub in list(self._alive))
 
     def left(self) -> str:
         """What was not handled yet, for an error message."""
         subs = list(self._alive)
-        messages = sum(sub.pending_msgs for sub in subs)
-        running = sum(sub.worker is not None for sub in subs)
+        messages = sum(sub.unhandled for sub in subs)
+        running = sum(len(sub.tasks) for sub in subs)
         return f"{messages} messages are left" + (f" and {running} callbacks still run" if running else "")
 
     def replay(self, subjects: dict[int, tuple[str, str]]) -> bytes:
@@ -153,10 +185,9 @@ class Subscriptions:
         """End every subscription: readers are told, workers cancelled; returns those to wait for."""
         self.is_closed = True
         self.link = None
-        workers = []
+        workers: list[asyncio.Task[None]] = []
         for sub in list(self._alive):
             sub.close()
-            if worker := sub.stop():
-                workers.append(worker)
+            workers += sub.stop()
         self.routes.clear()
         return workers

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 from tidings.nats.wire.events import Err, Event, Info, Ok, Ping, Pong
 from tidings.nats.wire.headers import HeaderInput, Headers
+from tidings.nats.wire.message import BLOCK, DROP_NEW, DROP_OLD, ERROR
 from tidings.nats.wire.parser import MAX_CONTROL_LINE, MAX_HEADERS, MAX_PAYLOAD, READ_SIZE
 from tidings.nats.wire.subjects import check_pattern, check_queue, subject_matches
 
 __all__ = [
+    "BLOCK",
+    "DROP_NEW",
+    "DROP_OLD",
+    "ERROR",
     "IMPLEMENTATION",
     "MAX_CONTROL_LINE",
     "MAX_HEADERS",

@@ -30,6 +30,7 @@ cdef extern from "Python.h":
 
 cdef object Headers = _headers.Headers
 cdef Py_ssize_t READ_SIZE = _parser.READ_SIZE
+cdef int DROP_OLD = _message.DROP_OLD, BLOCK = _message.BLOCK, ERROR = _message.ERROR
 
 
 # Subjects ---------------------------------------------------------------------------------------------
@@ -279,6 +280,8 @@ cdef class Route:
     cdef public Py_ssize_t max_pending_msgs
     cdef public Py_ssize_t max_pending_bytes
     cdef public long long max_msgs
+    cdef public int policy
+    cdef readonly Py_ssize_t highest_pending_msgs
     cdef readonly Py_ssize_t pending_msgs
     cdef readonly Py_ssize_t pending_bytes
     cdef public long long received
@@ -290,12 +293,13 @@ cdef class Route:
     cdef bytes _subject_bytes  # of the message before this one: most come on one subject
     cdef object _subject_text
 
-    def __init__(self, Py_ssize_t sid, owner=None, *, Py_ssize_t max_pending_msgs=0, Py_ssize_t max_pending_bytes=0, long long max_msgs=0):
+    def __init__(self, Py_ssize_t sid, owner=None, *, Py_ssize_t max_pending_msgs=0, Py_ssize_t max_pending_bytes=0, long long max_msgs=0, int policy=0):
         self.sid = sid
         self.owner = owner
         self.max_pending_msgs = max_pending_msgs
         self.max_pending_bytes = max_pending_bytes
         self.max_msgs = max_msgs
+        self.policy = policy
         self._subject_bytes = b""
         self._subject_text = ""
 
@@ -304,16 +308,14 @@ cdef class Route:
         PyMem_Free(self._ring)
 
     def put(self, Msg message not None):
-        """Append `message`, or drop it at a limit."""
+        """Append `message`, or do at a limit what the policy says."""
         self._put(message, len(message.data))
 
     cdef int _put(self, Msg message, Py_ssize_t size) except -1:
         if 0 < self.max_msgs <= self.received:
             return 0
         self.received += 1
-        if (0 < self.max_pending_msgs <= self.pending_msgs) or (
-            0 < self.max_pending_bytes < self.pending_bytes + size
-        ):
+        if self._is_over(size) and not self._makes_room(size):
             self.dropped += 1
             return 0
         if self.pending_msgs == self._ring_size:
@@ -322,7 +324,26 @@ cdef class Route:
         self._ring[(self._head + self.pending_msgs) & (self._ring_size - 1)] = <PyObject*>message
         self.pending_msgs += 1
         self.pending_bytes += size
+        if self.pending_msgs > self.highest_pending_msgs:
+            self.highest_pending_msgs = self.pending_msgs
         return 0
+
+    cdef inline bint _is_over(self, Py_ssize_t size) noexcept:
+        return (0 < self.max_pending_msgs <= self.pending_msgs) or (
+            0 < self.max_pending_bytes < self.pending_bytes + size
+        )
+
+    cdef int _makes_room(self, Py_ssize_t size) except -1:
+        if self.policy == DROP_OLD:
+            if 0 < self.max_pending_bytes < size:
+                return False
+            while self._is_over(size):
+                self.pop()
+                self.dropped += 1
+            return True
+        if self.policy == ERROR:
+            self.max_msgs = self.received
+        return self.policy == BLOCK
 
     cdef int _widen(self) except -1:
         cdef Py_ssize_t size = 2 * self._ring_size if self._ring_size else 8
@@ -428,6 +449,8 @@ cdef class Parser:
 
     cdef public dict routes
     cdef public long long unrouted
+    cdef readonly long long messages
+    cdef readonly long long message_bytes
     cdef Py_ssize_t _max_control_line
     cdef Py_ssize_t _max_payload
     cdef Py_ssize_t _max_headers
@@ -638,6 +661,8 @@ cdef class Parser:
             message.data = PyBytes_FromStringAndSize(body + header_size, self._size - header_size)
             self._deliver(route, message, self._size - header_size)
         self._start += line_size + self._size + 2
+        self.messages += 1
+        self.message_bytes += self._size
         return True
 
     cdef Msg _new_message(self, Route route, const char* body):
@@ -689,6 +714,8 @@ cdef class Parser:
             self._long_message.owner = (<Route?>found).owner
             self._long_message.data = self._long_payload
             self._deliver(<Route>found, self._long_message, self._long_size)
+        self.messages += 1
+        self.message_bytes += self._size
         self._is_long = False
         self._long_payload = None
         self._long_message = None
@@ -721,6 +748,8 @@ cdef class Encoder:
     cdef public bint headers_supported
     cdef public Py_ssize_t max_pending
     cdef public object refusal
+    cdef readonly long long messages
+    cdef readonly long long message_bytes
     cdef object _on_first
     cdef Py_ssize_t _max_control_line
     cdef char* _out
@@ -802,7 +831,7 @@ cdef class Encoder:
         const char* payload, Py_ssize_t payload_n,
     ):
         cdef Py_ssize_t block_n = PyBytes_GET_SIZE(block) if block is not None else 0
-        cdef Py_ssize_t size = block_n + payload_n, line_n, before = self._size
+        cdef Py_ssize_t size = block_n + payload_n, line_n, gathered, before = self._size
         cdef char* out
         cdef char* begin
         if size > self.max_payload:
@@ -846,12 +875,14 @@ cdef class Encoder:
         out += payload_n
         memcpy(out, b"\r\n", 2)
         out += 2
-        size = out - self._out
-        if 0 < self.max_pending < size:
+        gathered = out - self._out
+        if 0 < self.max_pending < gathered:
             raise OutboundBufferLimitError(
                 f"{before} bytes wait for the connection to come back, the limit is {self.max_pending}"
             )
-        self._size = size
+        self._size = gathered
+        self.messages += 1
+        self.message_bytes += size
         if before == 0 and self._on_first is not None:
             self._on_first()
         return self._size

@@ -32,6 +32,8 @@ class Encoder:
         headers_supported: whether the server takes HPUB (INFO ``headers``).
         max_pending: bytes of publishes held; one that would exceed it is refused. 0 is no limit.
         refusal: makes the error that `publish` raises, when publishing is over; None while it is open.
+        messages: publishes gathered so far.
+        message_bytes: of their headers and payloads.
     """
 
     def __init__(
@@ -45,6 +47,8 @@ class Encoder:
         self.headers_supported = True
         self.max_pending = 0
         self.refusal: Callable[[], Exception] | None = None
+        self.messages = 0
+        self.message_bytes = 0
         self._on_first = on_first
         self._max_control_line = max_control_line
         self._chunks: list[bytes] = []
@@ -95,6 +99,8 @@ class Encoder:
             raise OutboundBufferLimitError(
                 f"{self._size} bytes wait for the connection to come back, the limit is {self.max_pending}"
             )
+        self.messages += 1
+        self.message_bytes += size
         return self._gather(chunk)
 
     def subscribe(self, sid: int, subject: str, queue: str = "") -> int:

@@ -9,7 +9,10 @@ from typing import Any
 from tidings.nats.errors import Error
 from tidings.nats.wire.headers import HeaderInput, Headers, parse_headers
 
-__all__ = ["Msg", "Route"]
+__all__ = ["BLOCK", "DROP_NEW", "DROP_OLD", "ERROR", "Msg", "Route"]
+
+DROP_NEW, DROP_OLD, BLOCK, ERROR = range(4)
+"""What a route does with a message that exceeds a limit, see `Route`."""
 
 
 class Msg:
@@ -117,28 +120,34 @@ def answer(
 class Route:
     """Where the messages of one subscription id go: a bounded queue and its counters.
 
-    The parser appends, the subscription takes from the front with `pop`. A message that would
-    exceed a limit is dropped and counted, never kept.
+    The parser appends, the subscription takes from the front with `pop`. A message that would exceed a
+    limit is dropped and counted (`DROP_NEW`), pushes out the oldest ones, which are dropped and counted
+    (`DROP_OLD`), is kept nevertheless, because the reader stops taking more (`BLOCK`), or is dropped and
+    the last one that the route takes (`ERROR`).
 
     Attributes:
         sid: the subscription id.
         owner: handed on to every message.
+        policy: what happens at a limit, see above.
         pending_bytes: payload bytes in the queue.
         max_pending_msgs: limit of the queue in messages; 0 or less is no limit.
         max_pending_bytes: limit of `pending_bytes`; 0 or less is no limit.
         max_msgs: messages the subscription takes in its life; 0 is no limit.
         received: messages that came for it, dropped ones included.
         dropped: messages dropped at a limit.
+        highest_pending_msgs: the most messages that the queue ever held.
     """
 
     __slots__ = (
         "_queue",
         "dropped",
+        "highest_pending_msgs",
         "max_msgs",
         "max_pending_bytes",
         "max_pending_msgs",
         "owner",
         "pending_bytes",
+        "policy",
         "received",
         "sid",
         "touched",
@@ -152,9 +161,11 @@ class Route:
         max_pending_msgs: int = 0,
         max_pending_bytes: int = 0,
         max_msgs: int = 0,
+        policy: int = DROP_NEW,
     ) -> None:
         self.sid = sid
         self.owner = owner
+        self.policy = policy
         self.max_pending_msgs = max_pending_msgs
         self.max_pending_bytes = max_pending_bytes
         self.max_msgs = max_msgs
@@ -162,6 +173,7 @@ class Route:
         self.pending_bytes = 0
         self.received = 0
         self.dropped = 0
+        self.highest_pending_msgs = 0
         self.touched = False
 
     @property
@@ -170,18 +182,37 @@ class Route:
         return len(self._queue)
 
     def put(self, message: Msg) -> None:
-        """Append `message`, or drop it at a limit."""
+        """Append `message`, or do at a limit what the policy says."""
         if 0 < self.max_msgs <= self.received:
             return  # more than was asked for: an UNSUB crossed them on the way
         self.received += 1
         size = len(message.data)
-        if (0 < self.max_pending_msgs <= len(self._queue)) or (
-            0 < self.max_pending_bytes < self.pending_bytes + size
-        ):
+        if self._is_over(size) and not self._makes_room(size):
             self.dropped += 1
             return
         self._queue.append(message)
         self.pending_bytes += size
+        if len(self._queue) > self.highest_pending_msgs:
+            self.highest_pending_msgs = len(self._queue)
+
+    def _is_over(self, size: int) -> bool:
+        """Whether a message of `size` would exceed a limit."""
+        return (0 < self.max_pending_msgs <= len(self._queue)) or (
+            0 < self.max_pending_bytes < self.pending_bytes + size
+        )
+
+    def _makes_room(self, size: int) -> bool:
+        """Whether a message that exceeds a limit is kept."""
+        if self.policy == DROP_OLD:
+            if 0 < self.max_pending_bytes < size:
+                return False  # it would not fit into an empty queue either
+            while self._is_over(size):
+                self.pop()
+                self.dropped += 1
+            return True
+        if self.policy == ERROR:
+            self.max_msgs = self.received  # what comes after a gap is not what the reader waits for
+        return self.policy == BLOCK
 
     def wake(self) -> None:
         """Called by the reader after a batch that put messages here; a subscription overrides it."""

@@ -39,6 +39,8 @@ class Parser:
     Attributes:
         routes: subscription id → where its messages go. A message without a route is skipped.
         unrouted: how many messages were skipped.
+        messages: how many came, those skipped included.
+        message_bytes: of their headers and payloads.
     """
 
     def __init__(
@@ -50,6 +52,8 @@ class Parser:
     ) -> None:
         self.routes: dict[int, Route] = {}
         self.unrouted = 0
+        self.messages = 0
+        self.message_bytes = 0
         self._max_control_line = max_control_line
         self._max_payload = max_payload
         self._max_headers = max_headers
@@ -202,6 +206,8 @@ class Parser:
             if not route.touched:
                 route.touched = True
                 self._touched.append(route)
+        self.messages += 1
+        self.message_bytes += size
         self._body = None
         self._start = self._scanned = end + 2
         return True

@@ -1,0 +1,58 @@
+"""What a connection has done so far, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+__all__ = ["ConnectedServer", "Stats"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counters of a client since it was made; ``dict(stats)`` and ``stats["in_msgs"]`` work too.
+
+    Attributes:
+        in_msgs: messages that came, dropped ones included.
+        in_bytes: of their headers and payloads.
+        out_msgs: messages published; those that were lost with a connection are counted.
+        out_bytes: of their headers and payloads.
+        reconnects: how often the connection came back.
+        errors: errors reported, to the error callback or the logger.
+        late_replies: replies that came when their request was over; they were dropped.
+    """
+
+    in_msgs: int
+    in_bytes: int
+    out_msgs: int
+    out_bytes: int
+    reconnects: int
+    errors: int
+    late_replies: int
+
+    def keys(self) -> Iterator[str]:
+        """The names of the counters."""
+        return (field.name for field in fields(self))
+
+    def __getitem__(self, name: str) -> int:
+        if name not in self.keys():
+            raise KeyError(name)
+        value: int = getattr(self, name)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedServer:
+    """The server at the other end, as its INFO tells.
+
+    Attributes:
+        id: its public key, new at each start.
+        name: as configured, or the id.
+        version: of nats-server.
+        cluster: name of its cluster; empty when it is in none.
+    """
+
+    id: str
+    name: str
+    version: str
+    cluster: str
