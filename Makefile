@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SPEEDUPS := $(wildcard src/tidings/nats/wire/_*.p[yx][xi])
 
 .PHONY: help demo test test-here lint bench fuzz chaos docs clean
 
@@ -10,11 +11,11 @@ help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 # An environment is good as long as nothing that defines it changed.
-$(VENV)/.ready-%: pyproject.toml setup.py scripts/setup-venv.sh src/tidings/nats/wire/_speedups.pyx
+$(VENV)/.ready-%: pyproject.toml setup.py scripts/setup-venv.sh $(SPEEDUPS)
 	@scripts/setup-venv.sh $(VENV) $(PYTHON) $*
 	@touch $@
 
-$(VENV)/.ready-lint: pyproject.toml setup.py scripts/setup-venv.sh src/tidings/nats/wire/_speedups.pyx
+$(VENV)/.ready-lint: pyproject.toml setup.py scripts/setup-venv.sh $(SPEEDUPS)
 	@scripts/setup-venv.sh $(VENV) $(PYTHON) lint test
 	@touch $@ $(VENV)/.ready-test
 

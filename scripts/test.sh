@@ -10,7 +10,7 @@ run() { # VENV PYTHON PURE
     venv=$1 python=$2 pure=$3
     shift 3
     if [ ! -e "$venv/.ready-test" ] || [ pyproject.toml -nt "$venv/.ready-test" ] ||
-        [ src/tidings/nats/wire/_speedups.pyx -nt "$venv/.ready-test" ]; then
+        [ -n "$(find src/tidings/nats/wire -name '_*.p[yx][xi]' -newer "$venv/.ready-test")" ]; then
         scripts/setup-venv.sh "$venv" "$python" test
         touch "$venv/.ready-test"
     fi
