@@ -18,6 +18,7 @@ from tidings.nats import (
     MaxPayloadError,
     connect,
 )
+from tidings.nats.wire import MAX_PAYLOAD
 
 
 @pytest.mark.parametrize(
@@ -317,3 +318,13 @@ async def test_many_publishers_at_once(nats_url: str) -> None:
             name, i = (await sub.next_msg()).data.decode().split()
             assert int(i) == seen.get(name, -1) + 1
             seen[name] = int(i)
+
+    async def test_one_beyond_every_server_does_no_harm(self) -> None:
+        async def script(side: Side) -> None:
+            await side.greet(max_payload=10**30)
+            await side.answer_pings()
+
+        async with Peer(script) as peer:
+            client = await connect(peer.url)
+            assert client.max_payload == MAX_PAYLOAD
+            await client.close()

@@ -10,7 +10,6 @@ import binascii
 import importlib
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 from tidings.nats.errors import InvalidUserCredentialsError, MissingExtraError
@@ -141,7 +140,8 @@ def encode_signature(signature: bytes) -> str:
 
 def _read(path: str | os.PathLike[str], source: str) -> str:
     try:
-        return Path(path).expanduser().read_text("utf-8", "replace")
+        with open(os.path.expanduser(path), encoding="utf-8", errors="replace") as file:
+            return file.read()
     except (OSError, ValueError) as error:
         raise InvalidUserCredentialsError(
             f"{source} cannot be read: {getattr(error, 'strerror', None) or error}"

@@ -31,7 +31,7 @@ from tidings.nats.errors import (
     OutboundBufferLimitError,
     PermissionsError,
 )
-from tidings.nats.wire import Err, Event, Info
+from tidings.nats.wire import MAX_PAYLOAD, Err, Event, Info
 
 __all__ = ["Lifeline"]
 
@@ -263,7 +263,7 @@ class Lifeline(Status):
         encoder = self._writer.encoder
         limit = info.get("max_payload")
         if type(limit) is int and limit > 0:  # what makes no sense changes nothing
-            encoder.max_payload = limit
+            encoder.max_payload = min(limit, MAX_PAYLOAD)
         encoder.headers_supported = bool(info.get("headers", False))
         if self.options.ignore_discovered_servers:
             return
