@@ -1,0 +1,234 @@
+"""Every exception of JetStream; all of them are `tidings.nats.errors.Error` as well.
+
+::
+
+    JetStreamError
+    ├── JetStreamUnavailableError            nobody answers the JetStream API (status 503)
+    ├── ConfigError            (ValueError)  refused before a byte was sent; the text says what to do
+    │   └── BadNameError                     a stream or consumer name that cannot stand in a subject
+    ├── ApiLevelError                        the server is too old for what was asked
+    └── ApiError                             the server answered with an error
+        ├── NotFoundError                    code 404
+        │   ├── StreamNotFoundError
+        │   ├── ConsumerNotFoundError
+        │   └── MessageNotFoundError
+        ├── BadRequestError                  code 400
+        │   ├── InvalidConfigError           the server refuses a config
+        │   ├── InvalidJsonError             … or a field of it that it does not know
+        │   ├── StreamNameInUseError         a stream of that name has another config
+        │   ├── SubjectsOverlapError         another stream has the subject already
+        │   ├── StreamSealedError            the stream is sealed, nothing can change
+        │   ├── ConsumerExistsError          a consumer of that name has another config
+        │   ├── ConsumerNotPausableError     … pausing or resetting it makes no sense
+        │   ├── WrongLastSequenceError       an expected last sequence did not hold
+        │   ├── WrongLastMsgIdError          an expected last message id did not hold
+        │   └── WrongStreamError             the message went to another stream than expected
+        ├── LimitError                       a limit of the account, the server or the stream is reached
+        └── NotEnabledError                  JetStream is off, for the server or for the account
+
+Which class an answer becomes is decided by its ``err_code`` (ADR-7), and where no class names that, by its
+``code``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from tidings.nats.errors import Error
+
+__all__ = [
+    "ApiError",
+    "ApiLevelError",
+    "BadNameError",
+    "BadRequestError",
+    "ConfigError",
+    "ConsumerExistsError",
+    "ConsumerNotFoundError",
+    "InvalidConfigError",
+    "InvalidJsonError",
+    "InvalidResetError",
+    "JetStreamError",
+    "JetStreamUnavailableError",
+    "LimitError",
+    "MessageNotFoundError",
+    "NotEnabledError",
+    "NotFoundError",
+    "StreamNameInUseError",
+    "StreamNotFoundError",
+    "StreamSealedError",
+    "SubjectsOverlapError",
+    "WrongLastMsgIdError",
+    "WrongLastSequenceError",
+    "WrongStreamError",
+    "api_error",
+]
+
+
+class JetStreamError(Error):
+    """Root of all errors of JetStream."""
+
+
+class JetStreamUnavailableError(JetStreamError):
+    """Nobody answers: JetStream is off, the domain is unknown, there is no leader, or no permission."""
+
+
+class ConfigError(JetStreamError, ValueError):
+    """A config or argument that cannot work; it was refused before a byte was sent."""
+
+
+class BadNameError(ConfigError):
+    """A name of a stream or consumer that cannot stand in a subject or be a file name (ADR-6)."""
+
+
+class ApiLevelError(JetStreamError):
+    """The server's JetStream API is too old for what was asked (ADR-44); nothing was changed.
+
+    Attributes:
+        needed: the API level that it takes.
+        offered: that of the server; 0 is a server before 2.11.
+    """
+
+    def __init__(self, what: str, needed: int, offered: int) -> None:
+        super().__init__(
+            f"{what} needs JetStream API level {needed}, the server offers {offered}: "
+            "leave it out, or use a newer nats-server"
+        )
+        self.needed = needed
+        self.offered = offered
+
+
+_BY_ERR_CODE: dict[int, type[ApiError]] = {}
+
+
+class ApiError(JetStreamError):
+    """The server answered with an error.
+
+    Attributes:
+        code: its kind, as in HTTP.
+        err_code: what exactly it is (ADR-7); 0 when the server does not say.
+        description: the server's text.
+    """
+
+    err_codes: ClassVar[tuple[int, ...]] = ()
+
+    def __init__(self, code: int = 0, err_code: int = 0, description: str = "") -> None:
+        super().__init__(f"{description or 'no description'} (code {code}, err_code {err_code})")
+        self.code = code
+        self.err_code = err_code
+        self.description = description
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for err_code in cls.__dict__.get("err_codes", ()):
+            _BY_ERR_CODE[err_code] = cls
+
+
+class NotFoundError(ApiError):
+    """There is no such thing."""
+
+
+class StreamNotFoundError(NotFoundError):
+    """There is no stream of that name."""
+
+    err_codes = (10059,)
+
+
+class ConsumerNotFoundError(NotFoundError):
+    """There is no consumer of that name."""
+
+    err_codes = (10014, 10149)
+
+
+class MessageNotFoundError(NotFoundError):
+    """The stream has no message of that sequence or subject."""
+
+    err_codes = (10037,)
+
+
+class BadRequestError(ApiError):
+    """The server refuses the request."""
+
+
+class InvalidConfigError(BadRequestError):
+    """The server refuses a config."""
+
+    err_codes = (10052,)
+
+
+class InvalidJsonError(BadRequestError):
+    """The server cannot read the request; most often a field that it does not know."""
+
+    err_codes = (10025,)
+
+
+class StreamNameInUseError(BadRequestError):
+    """There is a stream of that name, with another config."""
+
+    err_codes = (10058,)
+
+
+class SubjectsOverlapError(BadRequestError):
+    """Another stream has one of the subjects already."""
+
+    err_codes = (10065,)
+
+
+class StreamSealedError(BadRequestError):
+    """The stream is sealed: nothing can be added, removed or changed."""
+
+    err_codes = (10109,)
+
+
+class ConsumerExistsError(BadRequestError):
+    """There is a consumer of that name, with another config."""
+
+    err_codes = (10148, 10013, 10105)
+
+
+class InvalidResetError(BadRequestError):
+    """The consumer cannot be reset to that sequence (ADR-60)."""
+
+    err_codes = (10204,)
+
+
+class WrongLastSequenceError(BadRequestError):
+    """The last sequence, of the stream or of the subject, is not the expected one."""
+
+    err_codes = (10071, 10164)
+
+
+class WrongLastMsgIdError(BadRequestError):
+    """The last message id is not the expected one."""
+
+    err_codes = (10070,)
+
+
+class WrongStreamError(BadRequestError):
+    """The subject belongs to another stream than the expected one."""
+
+    err_codes = (10060,)
+
+
+class LimitError(ApiError):
+    """A limit is reached: of the account, the server, or the stream."""
+
+
+class NotEnabledError(ApiError):
+    """JetStream is off, for the server or for the account."""
+
+    err_codes = (10039, 10076)
+
+
+_BY_CODE: dict[int, type[ApiError]] = {404: NotFoundError, 400: BadRequestError}
+
+
+def api_error(error: Mapping[str, Any]) -> ApiError:
+    """The exception for the ``error`` object of an answer."""
+    code, err_code = _number(error.get("code")), _number(error.get("err_code"))
+    kind = _BY_ERR_CODE.get(err_code) or _BY_CODE.get(code) or ApiError
+    return kind(code, err_code, str(error.get("description") or ""))
+
+
+def _number(value: object) -> int:
+    return value if type(value) is int else 0
