@@ -1,0 +1,346 @@
+"""JSON objects of the API ⇄ dataclasses.
+
+On the wire a duration is a whole number of nanoseconds and a time is RFC 3339 text; here a duration is
+seconds and a time an aware `datetime`. What a newer server sends and we have no field for is kept in
+``extra`` and sent back, so that an update does not undo it.
+
+To the server a field that is absent and one that is zero, empty or false are the same, so none of these is
+sent: the API is strict, and an older server would refuse the name alone.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
+from datetime import UTC, datetime, timedelta
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+from tidings.nats.errors import ProtocolError
+from tidings.nats.jetstream.errors import ConfigError
+
+__all__ = [
+    "Seconds",
+    "SecondsList",
+    "Wire",
+    "format_time",
+    "from_nanoseconds",
+    "parse_time",
+    "to_nanoseconds",
+    "to_seconds",
+]
+
+SERVER_METADATA = "_nats."
+"""Begins the names in a config's metadata that are the server's own (ADR-44)."""
+
+_MAX_NANOSECONDS = 2**63 - 1
+_EXACT = 2**53  # above, a float does not hold every whole number
+
+# As Go prints a time: 2022-08-03 12:01:02.000001 +0000 UTC
+_GO_TIME = re.compile(r"(\S+) (\S+) ([+-]\d{2})(\d{2})(?: \S+)?")
+
+
+def to_seconds(value: float | timedelta, name: str = "duration") -> float:
+    """Seconds, of seconds or a timedelta.
+
+    Raises:
+        ConfigError: it is no duration, negative, or longer than the server can count (292 years).
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise ConfigError(f"{name} is seconds or a timedelta, not {value!r}")
+    if not 0 <= value <= _MAX_NANOSECONDS // 10**9:
+        raise ConfigError(f"{name} cannot be {value!r} seconds")
+    return float(value)
+
+
+def to_nanoseconds(seconds: float) -> int:
+    """Whole nanoseconds; beyond 104 days whole microseconds, which is what a float can tell apart."""
+    nanoseconds = round(seconds * 1e9)
+    return nanoseconds if nanoseconds < _EXACT else round(seconds * 1e6) * 1000
+
+
+def from_nanoseconds(value: int) -> float:
+    """Seconds."""
+    return value / 1e9
+
+
+def format_time(moment: datetime, name: str = "time") -> str:
+    """RFC 3339 in UTC.
+
+    Raises:
+        ConfigError: it is no datetime, or has no time zone.
+    """
+    check_time(moment, name)
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def check_time(moment: object, name: str) -> None:
+    """Refuse what is no aware datetime. Raises ConfigError."""
+    if not isinstance(moment, datetime):
+        raise ConfigError(f"{name} is a datetime, not {moment!r}")
+    if moment.utcoffset() is None:
+        raise ConfigError(f"{name} has no time zone: say datetime.now(UTC), or add tzinfo=UTC")
+
+
+def parse_time(text: str) -> datetime | None:
+    """An aware datetime of RFC 3339 text, or of a time as Go prints it; to the microsecond below.
+
+    The server's zero time, of the year 1, is None: it stands for no time at all.
+
+    Raises:
+        ProtocolError: it is neither.
+    """
+    if match := _GO_TIME.fullmatch(text):
+        text = f"{match[1]}T{match[2]}{match[3]}:{match[4]}"
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.year == 1:
+            return None
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ProtocolError(f"no time that can be read: {text[:80]!r}") from None
+
+
+T = TypeVar("T")
+G = TypeVar("G")
+
+
+class _Converted(Generic[G, T]):
+    """A field that is set to one type and read as another."""
+
+    name = "field"
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> T: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+    def __get__(self, instance: object | None, owner: type) -> T:
+        if instance is None:  # asked by dataclass, for the default
+            return self.absent()
+        value: T = instance.__dict__[self.name]
+        return value
+
+    def __set__(self, instance: object, value: G) -> None:
+        instance.__dict__[self.name] = self.convert(value)
+
+    def absent(self) -> T:
+        raise NotImplementedError
+
+    def convert(self, value: G) -> T:
+        raise NotImplementedError
+
+
+class Seconds(_Converted[float | timedelta | None, float | None]):
+    """A field that holds a duration: given as seconds or timedelta, read as seconds; None where not set."""
+
+    def absent(self) -> float | None:
+        """None: the server decides."""
+        return None
+
+    def convert(self, value: float | timedelta | None) -> float | None:
+        """Seconds. Raises ConfigError."""
+        return None if value is None else to_seconds(value, self.name)
+
+
+class SecondsList(_Converted[Iterable[float | timedelta], list[float]]):
+    """A field that holds durations: given as seconds or timedeltas, read as a list of seconds."""
+
+    def absent(self) -> list[float]:
+        """No durations."""
+        return []
+
+    def convert(self, value: Iterable[float | timedelta]) -> list[float]:
+        """A list of seconds. Raises ConfigError."""
+        if isinstance(value, str | bytes | timedelta) or not isinstance(value, Iterable):
+            raise ConfigError(f"{self.name} is a list of durations, not {value!r}")
+        return [to_seconds(item, self.name) for item in value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wire:
+    """An object of the API.
+
+    Attributes:
+        extra: fields that the server sent and that have no attribute here; they are sent back.
+    """
+
+    extra: dict[str, Any] = field(default_factory=dict, repr=False, metadata={"local": True})
+
+    levels: ClassVar[Mapping[str, int]] = {}
+    """Field → the API level that it takes (ADR-44), for those that came after the first level."""
+
+    unsaid: ClassVar[Mapping[str, str]] = {}
+    """Field → the word for what holds when it is absent: not sent, as older servers do not know the field."""
+
+    @classmethod
+    def from_wire(cls, given: Mapping[str, Any]) -> Self:
+        """Build it from a JSON object of the server.
+
+        Raises:
+            ProtocolError: a field holds what it cannot.
+        """
+        codecs = _codecs(cls)
+        values: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        for name, value in given.items():
+            if (codec := codecs.get(name)) is None:
+                extra[name] = value
+            elif value is not None:
+                values[name] = _decode(codec, value, f"{cls.__name__}.{name}")
+        return cls(**values, extra=extra)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The JSON object to send; what is zero, empty, false or None is left out."""
+        found: dict[str, Any] = dict(self.extra)
+        for name, codec in _codecs(type(self)).items():
+            value = getattr(self, name)
+            if value and value != self.unsaid.get(name) and (encoded := codec.encode(value)):
+                found[name] = encoded
+        return found
+
+    @property
+    def needed_level(self) -> int:
+        """The API level that a server must have for what is set here."""
+        return max((level for _, level in self.needs()), default=0)
+
+    def needs(self) -> Iterable[tuple[str, int]]:
+        """Each field that is set and takes an API level, with that level; those of parts included."""
+        for name in _codecs(type(self)):
+            value = getattr(self, name)
+            if value and name in self.levels and value != self.unsaid.get(name):
+                yield name, self.levels[name]
+            for part in value if isinstance(value, list) else (value,):
+                if isinstance(part, Wire):
+                    yield from ((f"{name}.{below}", level) for below, level in part.needs())
+
+    def __post_init__(self) -> None:
+        for name, codec in _codecs(type(self)).items():
+            if codec.tidy is not None and (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, codec.tidy(value, name))
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """How one field goes to the wire and back, and what a caller may give for it."""
+
+    decode: Callable[[Any], Any]
+    encode: Callable[[Any], Any]
+    tidy: Callable[[Any, str], Any] | None = None
+
+
+def _decode(codec: _Codec, value: Any, name: str) -> Any:
+    try:
+        return codec.decode(value)
+    except (TypeError, ValueError, ConfigError) as error:
+        raise ProtocolError(f"the server sent {value!r:.80} for {name}: {error}") from None
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _exactly(*kinds: type) -> Callable[[Any], Any]:
+    def decode(value: Any) -> Any:
+        if type(value) not in kinds:
+            raise TypeError(f"{' or '.join(kind.__name__ for kind in kinds)} was expected")
+        return value
+
+    return decode
+
+
+def _list_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    check = _exactly(list)
+    return lambda value: [decode(item) for item in check(value)]
+
+
+def _dict_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    check = _exactly(dict)
+    return lambda value: {name: decode(item) for name, item in check(value).items()}
+
+
+def _tidy_list(value: Any, name: str) -> Any:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise ConfigError(f"{name} is a list, not {value!r}")
+    return value if type(value) is list else list(value)
+
+
+def _tidy(*kinds: type) -> Callable[[Any, str], Any]:
+    def tidy(value: Any, name: str) -> Any:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise ConfigError(f"{name} is {' or '.join(kind.__name__ for kind in kinds)}, not {value!r}")
+        return value
+
+    return tidy
+
+
+def _tidy_time(value: Any, name: str) -> Any:
+    check_time(value, name)
+    return value
+
+
+def _nanoseconds(value: Any) -> float | None:
+    """Seconds; the server says -1 for what has not happened yet."""
+    return from_nanoseconds(value) if _exactly(int)(value) >= 0 else None
+
+
+_TIME = _Codec(lambda value: parse_time(_exactly(str)(value)), format_time, _tidy_time)
+_SECONDS = _Codec(_nanoseconds, to_nanoseconds)
+_SECONDS_LIST = _Codec(_list_of(_nanoseconds), lambda value: [to_nanoseconds(item) for item in value])
+_ANY = _Codec(_same, _same)
+
+
+_known: dict[type[Any], dict[str, _Codec]] = {}
+
+
+def _codecs(cls: type[Any]) -> dict[str, _Codec]:
+    """The codec of each field of `cls` that goes to the wire."""
+    if (codecs := _known.get(cls)) is None:
+        hints = get_type_hints(cls)
+        codecs = _known[cls] = {
+            item.name: _codec_of(hints[item.name])
+            for item in dataclass_fields(cls)
+            if not item.metadata.get("local")
+        }
+    return codecs
+
+
+def _codec_of(hint: Any) -> _Codec:
+    """The codec for a field that is annotated so."""
+    if get_origin(hint) in (Union, types.UnionType):
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        return _codec_of(kinds[0]) if len(kinds) == 1 else _ANY
+    if hint is Seconds:
+        return _SECONDS
+    if hint is SecondsList:
+        return _SECONDS_LIST
+    if hint is datetime:
+        return _TIME
+    if get_origin(hint) is list:
+        part = _codec_of(get_args(hint)[0])
+        return _Codec(_list_of(part.decode), lambda value: [part.encode(item) for item in value], _tidy_list)
+    if isinstance(hint, type) and issubclass(hint, Wire):
+        return _Codec(lambda value: hint.from_wire(_exactly(dict)(value)), hint.to_wire, _tidy(hint))
+    if hint in (int, str, bool):
+        return _Codec(_exactly(hint), _same, _tidy(hint))
+    if get_origin(hint) is dict:
+        decode = _codec_of(get_args(hint)[1]).decode
+        return _Codec(_dict_of(decode), _same, _tidy(Mapping))
+    return _ANY  # a Literal: a newer server may know other words
