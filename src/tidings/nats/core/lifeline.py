@@ -67,8 +67,11 @@ class Lifeline(Status):
         self._events = events.Events()
         self._callbacks = Callbacks(options.error_cb, self._note_error)
         self._way_back = WayBack(self._pool, options, self._open_link, self._callbacks.report)
-        self._writer = Writer()
-        self._subscriptions = Subscriptions(self, self._writer, self._callbacks.report, options.drain_timeout)
+        # Public for what is built on the connection: an acknowledgement is one call of the encoder.
+        self.writer = self._writer = Writer()
+        self.subscriptions = self._subscriptions = Subscriptions(
+            self, self._writer, self._callbacks.report, options.drain_timeout
+        )
         self._asker = Asker(self._subscriptions, self._writer)
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -218,6 +221,7 @@ class Lifeline(Status):
         link.start_pings(
             self.options.ping_interval, self.options.max_outstanding_pings, self._writer.encoder.ping
         )
+        self._subscriptions.restored()
 
     def _on_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Info):
@@ -288,6 +292,7 @@ class Lifeline(Status):
         self._link = self._subscriptions.link = None
         self._count_past(link)
         self._hold_publishes()
+        self._subscriptions.lost()
         if reason is not None:
             self._last_error = reason
         if link.is_lost:

@@ -334,6 +334,12 @@ class Subscription(Route):
             and error.queue_group == self.queue_group
         )
 
+    def lost(self) -> None:
+        """Called when the link is gone: a subclass may have asked the server for something."""
+
+    def restored(self) -> None:
+        """Called when a new link was told of it."""
+
     def close(self) -> None:
         """No more messages come; whoever waits is told. What is held can still be taken."""
         self._closed = True

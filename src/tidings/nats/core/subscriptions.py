@@ -181,6 +181,16 @@ class Subscriptions:
                 commands.unsubscribe(sub.sid, sub.max_msgs - sub.received)
         return commands.take()
 
+    def lost(self) -> None:
+        """The link is gone: tell those who want to know."""
+        for sub in self:
+            sub.lost()
+
+    def restored(self) -> None:
+        """A new link was told of every subscription: tell those who want to know."""
+        for sub in self:
+            sub.restored()
+
     def close(self) -> list[asyncio.Task[None]]:
         """End every subscription: readers are told, workers cancelled; returns those to wait for."""
         self.is_closed = True
