@@ -7,6 +7,15 @@
     ├── ConfigError            (ValueError)  refused before a byte was sent; the text says what to do
     │   └── BadNameError                     a stream or consumer name that cannot stand in a subject
     ├── ApiLevelError                        the server is too old for what was asked
+    ├── NotJSMessageError                    no consumer delivered the message, so there is nobody to tell
+    ├── MsgAlreadyAckdError                  the message is settled already
+    ├── NoHeartbeatError                     the server should have been heard of and was not
+    ├── PullError                            the server ended a pull, or refuses it
+    │   ├── PullInterruptedError             the leader changed, the server shuts down, another client is pinned
+    │   ├── TooManyPullsError                more pulls wait than the consumer's ``max_waiting``
+    │   ├── PullRefusedError                 the request breaks a rule of the consumer
+    │   ├── ConsumerIsPushError              nobody can pull from a push consumer
+    │   └── ConsumerDeletedError             the consumer was deleted under the reader
     └── ApiError                             the server answered with an error
         ├── NotFoundError                    code 404
         │   ├── StreamNotFoundError
@@ -43,7 +52,9 @@ __all__ = [
     "BadNameError",
     "BadRequestError",
     "ConfigError",
+    "ConsumerDeletedError",
     "ConsumerExistsError",
+    "ConsumerIsPushError",
     "ConsumerNotFoundError",
     "InvalidConfigError",
     "InvalidJsonError",
@@ -52,12 +63,19 @@ __all__ = [
     "JetStreamUnavailableError",
     "LimitError",
     "MessageNotFoundError",
+    "MsgAlreadyAckdError",
+    "NoHeartbeatError",
     "NotEnabledError",
     "NotFoundError",
+    "NotJSMessageError",
+    "PullError",
+    "PullInterruptedError",
+    "PullRefusedError",
     "StreamNameInUseError",
     "StreamNotFoundError",
     "StreamSealedError",
     "SubjectsOverlapError",
+    "TooManyPullsError",
     "WrongLastMsgIdError",
     "WrongLastSequenceError",
     "WrongStreamError",
@@ -96,6 +114,52 @@ class ApiLevelError(JetStreamError):
         )
         self.needed = needed
         self.offered = offered
+
+
+class NotJSMessageError(JetStreamError):
+    """No consumer of a stream delivered the message: it has no place there, and nobody to tell."""
+
+
+class MsgAlreadyAckdError(JetStreamError):
+    """The message was acknowledged, refused or ended before."""
+
+
+class NoHeartbeatError(JetStreamError):
+    """Neither a message nor a heartbeat came for twice the time between heartbeats."""
+
+
+class PullError(JetStreamError):
+    """The server ended a pull, or refuses it.
+
+    Attributes:
+        status: the status code.
+        text: what the server said beside it.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"the server ended a pull: {status} {text}")
+        self.status = status
+        self.text = text
+
+
+class PullInterruptedError(PullError):
+    """The consumer's leader changed, its server shuts down, or another client is pinned: pull again."""
+
+
+class TooManyPullsError(PullError):
+    """As many pulls wait at the consumer as its ``max_waiting`` allows."""
+
+
+class PullRefusedError(PullError):
+    """The request breaks a rule of the consumer, like ``max_batch``, or names no priority group of it."""
+
+
+class ConsumerIsPushError(PullError):
+    """The consumer pushes to a subject of its own; nobody can pull from it."""
+
+
+class ConsumerDeletedError(PullError):
+    """The consumer was deleted, or its stream."""
 
 
 _BY_ERR_CODE: dict[int, type[ApiError]] = {}
