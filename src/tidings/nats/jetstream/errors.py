@@ -7,6 +7,14 @@
     ├── ConfigError            (ValueError)  refused before a byte was sent; the text says what to do
     │   └── BadNameError                     a stream or consumer name that cannot stand in a subject
     ├── ApiLevelError                        the server is too old for what was asked
+    ├── NoStreamResponseError                no stream takes what was published (a NoRespondersError)
+    ├── TooManyStalledMsgsError              the window of async publishes stayed full
+    ├── UnconfirmedError                     published, but whether it was stored is not known
+    │   ├── AckTimeoutError (TimeoutError)   … since no acknowledgement came in time
+    │   └── AckLostError (ConnectionError)   … since the connection was lost before it
+    ├── BatchClosedError                     the batch was committed, discarded, or has failed
+    ├── BatchGapError                        messages of a fast batch were lost
+    ├── BatchCutError                        a fast batch ended before all of it was stored
     ├── NotJSMessageError                    no consumer delivered the message, so there is nobody to tell
     ├── MsgAlreadyAckdError                  the message is settled already
     ├── NoHeartbeatError                     the server should have been heard of and was not
@@ -31,7 +39,14 @@
         │   ├── ConsumerNotPausableError     … pausing or resetting it makes no sense
         │   ├── WrongLastSequenceError       an expected last sequence did not hold
         │   ├── WrongLastMsgIdError          an expected last message id did not hold
-        │   └── WrongStreamError             the message went to another stream than expected
+        │   ├── WrongStreamError             the message went to another stream than expected
+        │   ├── MessageTTLError              a TTL that is none, or that the stream does not allow
+        │   ├── CounterError                 no increment, or the stream does not count
+        │   ├── ScheduleError                a schedule that is none, or that the stream does not allow
+        │   └── BatchError                   a batch, atomic or fast, that the server refuses
+        │       ├── BatchNotEnabledError     … since the stream does not allow it
+        │       ├── BatchAbandonedError      … since it does not know it, or not any more
+        │       └── BatchDuplicateError      … since it has a message id that was stored before
         ├── LimitError                       a limit of the account, the server or the stream is reached
         └── NotEnabledError                  JetStream is off, for the server or for the account
 
@@ -44,18 +59,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from tidings.nats.errors import Error
+from tidings.nats.errors import ConnectionError, Error, NoRespondersError, TimeoutError
 
 __all__ = [
+    "AckLostError",
+    "AckTimeoutError",
     "ApiError",
     "ApiLevelError",
     "BadNameError",
     "BadRequestError",
+    "BatchAbandonedError",
+    "BatchClosedError",
+    "BatchCutError",
+    "BatchDuplicateError",
+    "BatchError",
+    "BatchGapError",
+    "BatchNotEnabledError",
     "ConfigError",
     "ConsumerDeletedError",
     "ConsumerExistsError",
     "ConsumerIsPushError",
     "ConsumerNotFoundError",
+    "CounterError",
     "InvalidConfigError",
     "InvalidJsonError",
     "InvalidResetError",
@@ -160,6 +185,60 @@ class ConsumerIsPushError(PullError):
 
 class ConsumerDeletedError(PullError):
     """The consumer was deleted, or its stream."""
+
+
+class NoStreamResponseError(JetStreamError, NoRespondersError):
+    """No stream takes what was published: none has the subject, or it has no leader now."""
+
+
+class TooManyStalledMsgsError(JetStreamError):
+    """The window of async publishes was full and stayed so; the message was not sent."""
+
+
+class UnconfirmedError(JetStreamError):
+    """The message was published, and no acknowledgement came: it may or may not have been stored.
+
+    Published again with the same ``msg_id``, within the stream's ``duplicate_window``, it is stored once.
+    """
+
+
+class AckTimeoutError(UnconfirmedError, TimeoutError):
+    """No acknowledgement came in time."""
+
+
+class AckLostError(UnconfirmedError, ConnectionError):
+    """The connection was lost, or closed, before the acknowledgement came; ``__cause__`` says why."""
+
+
+class BatchClosedError(JetStreamError):
+    """The batch takes no more: it was committed or discarded, or it has failed; then that is the cause."""
+
+
+class BatchGapError(JetStreamError):
+    """Messages of a fast batch were lost on their way; the server went on with those behind them.
+
+    Attributes:
+        first, last: the numbers of the messages that are missing, within the batch.
+    """
+
+    def __init__(self, first: int, last: int) -> None:
+        super().__init__(f"messages {first} to {last} of the batch were lost")
+        self.first = first
+        self.last = last
+
+
+class BatchCutError(JetStreamError):
+    """A fast batch ended before all of it was stored; the messages from `stored` + 1 on were not.
+
+    Attributes:
+        stored: how many of the batch's messages, from the first on, the stream has.
+        seq: the stream sequence of the last of them; 0 when there is none.
+    """
+
+    def __init__(self, text: str, stored: int, seq: int) -> None:
+        super().__init__(text)
+        self.stored = stored
+        self.seq = seq
 
 
 _BY_ERR_CODE: dict[int, type[ApiError]] = {}
@@ -272,6 +351,48 @@ class WrongStreamError(BadRequestError):
     """The subject belongs to another stream than the expected one."""
 
     err_codes = (10060,)
+
+
+class MessageTTLError(BadRequestError):
+    """The TTL of the message is none, or the stream does not allow it (``allow_msg_ttl``, ADR-43)."""
+
+    err_codes = (10165, 10166)
+
+
+class CounterError(BadRequestError):
+    """The message is no increment, or the stream does not count (``allow_msg_counter``, ADR-49)."""
+
+    err_codes = (10168, 10169, 10170, 10171, 10172)
+
+
+class ScheduleError(BadRequestError):
+    """The schedule is none, or the stream does not allow it (``allow_msg_schedules``, ADR-51)."""
+
+    err_codes = (10188, 10189, 10190, 10191, 10192, 10203, 10212, 10223)
+
+
+class BatchError(BadRequestError):
+    """The server refuses a batch, or a message of it; nothing of an atomic batch was stored (ADR-50)."""
+
+    err_codes = (10175, 10177, 10179, 10199, 10200, 10206, 10207, 10210, 10211)
+
+
+class BatchNotEnabledError(BatchError):
+    """The stream does not allow it: ``allow_atomic`` for atomic batches, ``allow_batched`` for fast ones."""
+
+    err_codes = (10174, 10205)
+
+
+class BatchAbandonedError(BatchError):
+    """The server does not know the batch, or not all of it: it waited over ten seconds, or lost its leader."""
+
+    err_codes = (10176, 10208)
+
+
+class BatchDuplicateError(BatchError):
+    """A ``msg_id`` of the atomic batch was stored before, or is in it twice; nothing was stored."""
+
+    err_codes = (10201,)
 
 
 class LimitError(ApiError):
