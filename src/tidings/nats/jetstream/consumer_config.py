@@ -96,11 +96,12 @@ class ConsumerConfig(WithMetadata):
         priority_timeout: how long a pinned client may be silent.
     """
 
-    levels: ClassVar[Mapping[str, int]] = {
+    levels: ClassVar[Mapping[str, int | Mapping[str, int]]] = {
         "pause_until": 1,
         "priority_groups": 1,
-        "priority_policy": 1,
+        "priority_policy": {"overflow": 1, "pinned_client": 1, "prioritized": 2},
         "priority_timeout": 1,
+        "ack_policy": {"flow_control": 4},
     }
     unsaid: ClassVar[Mapping[str, str]] = {"priority_policy": "none"}
 
@@ -171,6 +172,8 @@ class ConsumerConfig(WithMetadata):
         for policy, name in _STARTS.items():
             if (self.deliver_policy == policy) != bool(getattr(self, name)):
                 raise ConfigError(f"deliver_policy {policy!r} and {name} go together: give both or neither")
+        if self.deliver_policy == "last_per_subject" and not self.filters:
+            raise ConfigError("deliver_policy 'last_per_subject' needs a filter_subject; '>' is all of them")
 
     def _check_push(self) -> None:
         check_literal("deliver_subject", self.deliver_subject)

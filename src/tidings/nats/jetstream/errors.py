@@ -36,7 +36,7 @@
         │   ├── SubjectsOverlapError         another stream has the subject already
         │   ├── StreamSealedError            the stream is sealed, nothing can change
         │   ├── ConsumerExistsError          a consumer of that name has another config
-        │   ├── ConsumerNotPausableError     … pausing or resetting it makes no sense
+        │   ├── InvalidResetError            the consumer cannot be reset to that sequence
         │   ├── WrongLastSequenceError       an expected last sequence did not hold
         │   ├── WrongLastMsgIdError          an expected last message id did not hold
         │   ├── WrongStreamError             the message went to another stream than expected
@@ -48,6 +48,8 @@
         │       ├── BatchAbandonedError      … since it does not know it, or not any more
         │       └── BatchDuplicateError      … since it has a message id that was stored before
         ├── LimitError                       a limit of the account, the server or the stream is reached
+        ├── TooManyResultsError              code 413: more subjects match than the server gives at once
+        ├── ClusterError                     code 503: no leader, no quorum, or no server that could take it
         └── NotEnabledError                  JetStream is off, for the server or for the account
 
 Which class an answer becomes is decided by its ``err_code`` (ADR-7), and where no class names that, by its
@@ -75,6 +77,7 @@ __all__ = [
     "BatchError",
     "BatchGapError",
     "BatchNotEnabledError",
+    "ClusterError",
     "ConfigError",
     "ConsumerDeletedError",
     "ConsumerExistsError",
@@ -296,7 +299,20 @@ class BadRequestError(ApiError):
 class InvalidConfigError(BadRequestError):
     """The server refuses a config."""
 
-    err_codes = (10052,)
+    err_codes = (
+        # of a stream
+        *(10021, 10022, 10024, 10052, 10055, 10056, 10061, 10069, 10074, 10096, 10113, 10123, 10128, 10133),
+        *(10155, 10156, 10157),
+        # of its mirror and sources
+        *(10029, 10030, 10031, 10032, 10033, 10034, 10045, 10046, 10140, 10141, 10142, 10143, 10144, 10145),
+        *(10146, 10147, 10150, 10151, 10152, 10154, 10173, 10186, 10187, 10198, 10209),
+        *(10213, 10214, 10215, 10216, 10217),
+        # of a consumer
+        *(10012, 10078, 10079, 10080, 10081, 10082, 10083, 10084, 10085, 10086, 10087, 10088, 10089, 10093),
+        *(10094, 10095, 10098, 10099, 10100, 10101, 10102, 10103, 10106, 10107, 10108, 10112, 10114, 10115),
+        *(10116, 10126, 10127, 10131, 10132, 10134, 10135, 10136, 10137, 10138, 10139, 10153, 10159, 10161),
+        *(10162, 10178, 10181, 10182, 10183, 10184, 10196, 10197, 10218, 10219, 10220, 10221, 10222),
+    )
 
 
 class InvalidJsonError(BadRequestError):
@@ -384,7 +400,7 @@ class BatchNotEnabledError(BatchError):
 
 
 class BatchAbandonedError(BatchError):
-    """The server does not know the batch, or not all of it: it waited over ten seconds, or lost its leader."""
+    """The server does not know the batch, or not all of it: idle for ten seconds, or its leader lost."""
 
     err_codes = (10176, 10208)
 
@@ -398,6 +414,21 @@ class BatchDuplicateError(BatchError):
 class LimitError(ApiError):
     """A limit is reached: of the account, the server, or the stream."""
 
+    err_codes = (
+        *(10002, 10023, 10026, 10027, 10028, 10047, 10053, 10054, 10077, 10097, 10117, 10120, 10121, 10122),
+        *(10125, 10167),
+    )
+
+
+class TooManyResultsError(ApiError):
+    """More subjects match than the server gives at once; ask for fewer."""
+
+
+class ClusterError(ApiError):
+    """The cluster cannot do it now: no leader, no quorum, no server that could take it, or it is offline."""
+
+    err_codes = (10004, 10005, 10008, 10009, 10041, 10118, 10119, 10163, 10194, 10195)
+
 
 class NotEnabledError(ApiError):
     """JetStream is off, for the server or for the account."""
@@ -405,7 +436,12 @@ class NotEnabledError(ApiError):
     err_codes = (10039, 10076)
 
 
-_BY_CODE: dict[int, type[ApiError]] = {404: NotFoundError, 400: BadRequestError}
+_BY_CODE: dict[int, type[ApiError]] = {
+    400: BadRequestError,
+    404: NotFoundError,
+    413: TooManyResultsError,
+    503: ClusterError,
+}
 
 
 def api_error(error: Mapping[str, Any]) -> ApiError:

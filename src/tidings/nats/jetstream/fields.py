@@ -184,8 +184,9 @@ class Wire:
 
     extra: dict[str, Any] = field(default_factory=dict, repr=False, metadata={"local": True})
 
-    levels: ClassVar[Mapping[str, int]] = {}
-    """Field → the API level that it takes (ADR-44), for those that came after the first level."""
+    levels: ClassVar[Mapping[str, int | Mapping[str, int]]] = {}
+    """Field → the API level that it takes (ADR-44), or that each word of it takes; the lowest level is not
+    listed."""
 
     unsaid: ClassVar[Mapping[str, str]] = {}
     """Field → the word for what holds when it is absent: not sent, as older servers do not know the field."""
@@ -225,8 +226,11 @@ class Wire:
         """Each field that is set and takes an API level, with that level; those of parts included."""
         for name in _codecs(type(self)):
             value = getattr(self, name)
-            if value and name in self.levels and value != self.unsaid.get(name):
-                yield name, self.levels[name]
+            level = self.levels.get(name, 0)
+            if isinstance(level, Mapping):
+                level = level.get(value, 0)
+            if level and value and value != self.unsaid.get(name):
+                yield name, level
             for part in value if isinstance(value, list) else (value,):
                 if isinstance(part, Wire):
                     yield from ((f"{name}.{below}", level) for below, level in part.needs())

@@ -16,6 +16,7 @@ __all__ = [
     "ClusterInfo",
     "ConsumerInfo",
     "ConsumerPause",
+    "ConsumerReset",
     "LostData",
     "PeerInfo",
     "PriorityGroupState",
@@ -213,7 +214,7 @@ class ConsumerInfo(Wire):
     stream_name: str
     name: str
     created: datetime | None = None
-    config: ConsumerConfig = field(default_factory=ConsumerConfig)
+    config: ConsumerConfig = field(default_factory=lambda: ConsumerConfig())
     delivered: SequenceInfo = field(default_factory=SequenceInfo)
     ack_floor: SequenceInfo = field(default_factory=SequenceInfo)
     num_ack_pending: int = 0
@@ -226,6 +227,13 @@ class ConsumerInfo(Wire):
     pause_remaining: Seconds = Seconds()
     ts: datetime | None = None
     priority_groups: list[PriorityGroupState] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsumerReset(ConsumerInfo):
+    """A consumer after it was reset, and the stream sequence that it goes on from."""
+
+    reset_seq: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,7 +161,7 @@ class StreamSource(Wire):
         consumer: what to read through, see `SourceConsumer`.
     """
 
-    levels: ClassVar[Mapping[str, int]] = {"consumer": 4}
+    levels: ClassVar[Mapping[str, int | Mapping[str, int]]] = {"consumer": 4}
 
     name: str
     opt_start_seq: int = 0
@@ -274,7 +274,7 @@ class StreamConfig(WithMetadata):
         template_owner: the server's, from old times.
     """
 
-    levels: ClassVar[Mapping[str, int]] = {
+    levels: ClassVar[Mapping[str, int | Mapping[str, int]]] = {
         "allow_msg_ttl": 1,
         "subject_delete_marker_ttl": 1,
         "allow_msg_counter": 2,
