@@ -19,7 +19,7 @@
     ├── MsgAlreadyAckdError                  the message is settled already
     ├── NoHeartbeatError                     the server should have been heard of and was not
     ├── PullError                            the server ended a pull, or refuses it
-    │   ├── PullInterruptedError             the leader changed, the server shuts down, another client is pinned
+    │   ├── PullInterruptedError             the leader changed, its server stops, another client is pinned
     │   ├── TooManyPullsError                more pulls wait than the consumer's ``max_waiting``
     │   ├── PullRefusedError                 the request breaks a rule of the consumer
     │   ├── ConsumerIsPushError              nobody can pull from a push consumer
@@ -390,7 +390,7 @@ class ScheduleError(BadRequestError):
 class BatchError(BadRequestError):
     """The server refuses a batch, or a message of it; nothing of an atomic batch was stored (ADR-50)."""
 
-    err_codes = (10175, 10177, 10179, 10199, 10200, 10206, 10207, 10210, 10211)
+    err_codes: ClassVar[tuple[int, ...]] = (10175, 10177, 10179, 10199, 10200, 10206, 10207, 10210, 10211)
 
 
 class BatchNotEnabledError(BatchError):

@@ -1,0 +1,114 @@
+"""`Consumer.messages`: an iterator that always has messages on their way."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from tidings.nats.errors import BadSubscriptionError, TimeoutError
+from tidings.nats.jetstream.message import JetStreamMsg
+from tidings.nats.jetstream.reading import Reading
+from tidings.nats.wire import Msg
+
+__all__ = ["Messages"]
+
+
+class Messages:
+    """The messages of a consumer, as an ``async for`` that goes on until it is stopped.
+
+    ::
+
+        async with consumer.messages() as messages:
+            async for msg in messages:
+                await msg.ack()
+
+    At the end of the ``async with`` what was delivered and not taken is given back, so that the server
+    delivers it again at once. A deleted consumer raises, after what had come was taken; what passes by itself
+    (a lost connection, a change of leader, missing heartbeats) goes to ``on_error`` and the reading goes on.
+    """
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._held: deque[Msg] = reading.held
+
+    def __aiter__(self) -> Self:
+        self._reading.register(asyncio.current_task())
+        return self
+
+    async def __anext__(self) -> JetStreamMsg:
+        reading = self._reading
+        # The usual case, as short as can be; all that needs to be looked after is in `Reading.take_next`.
+        taken = reading.taken
+        if taken < reading.check_at and self._held:
+            reading.taken = taken + 1
+            return JetStreamMsg(self._held.popleft())
+        message = await reading.take_next()
+        if message is None:
+            raise StopAsyncIteration
+        return JetStreamMsg(message)
+
+    async def next(self, timeout: float | None = None) -> JetStreamMsg:
+        """The next message.
+
+        Args:
+            timeout: seconds; None waits until it ends.
+
+        Raises:
+            TimeoutError: none came in time; the iterator goes on.
+            BadSubscriptionError: it is stopped, or has handed out all that it should.
+            ConsumerDeletedError, NotFoundError, PullError: this ended it.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                message = await self._reading.take_next()
+        except builtins.TimeoutError as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise TimeoutError(f"no message within {timeout} s") from None
+        if message is None:
+            raise BadSubscriptionError(f"the reading of consumer {self._reading.source.consumer!r} has ended")
+        return JetStreamMsg(message)
+
+    @property
+    def pending_msgs(self) -> int:
+        """Messages that came and were not taken."""
+        return len(self._held)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more messages come; those that did can be taken."""
+        return self._reading.is_closed
+
+    def stop(self) -> None:
+        """End it now: what came and was not taken is given back, and an ``async for`` ends. Idempotent."""
+        self._reading.give_back()
+        self._reading.end()
+
+    async def drain(self, timeout: float | None = None) -> None:
+        """Ask for nothing more, and end when what was delivered is taken, by an ``async for`` that runs.
+
+        Returns when nothing more can arrive, if nobody else reads: what is held can then be taken.
+
+        Args:
+            timeout: seconds; None takes ``drain_timeout`` of the client.
+
+        Raises:
+            DrainTimeoutError: messages were left; the text says how many.
+        """
+        await self._reading.drain(timeout)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reading.unregister()
+        await self._reading.finish(keep=False)
+
+    def __del__(self) -> None:
+        self._reading.unregister()
+        self._reading.end()
