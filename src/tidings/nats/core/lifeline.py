@@ -65,9 +65,9 @@ class Lifeline(Status):
         self._is_informed = False
         self._loop = asyncio.get_running_loop()
         self._events = events.Events()
-        self._callbacks = Callbacks(options.error_cb, self._note_error)
+        # Public, as are the writer and the subscriptions, for what is built on the connection.
+        self.callbacks = self._callbacks = Callbacks(options.error_cb, self._note_error)
         self._way_back = WayBack(self._pool, options, self._open_link, self._callbacks.report)
-        # Public for what is built on the connection: an acknowledgement is one call of the encoder.
         self.writer = self._writer = Writer()
         self.subscriptions = self._subscriptions = Subscriptions(
             self, self._writer, self._callbacks.report, options.drain_timeout
@@ -292,9 +292,9 @@ class Lifeline(Status):
         self._link = self._subscriptions.link = None
         self._count_past(link)
         self._hold_publishes()
-        self._subscriptions.lost()
         if reason is not None:
             self._last_error = reason
+        self._subscriptions.lost()
         if link.is_lost:
             self._count_lost(link)
         self._life.move(Move.LOST)

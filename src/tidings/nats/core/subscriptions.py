@@ -105,10 +105,9 @@ class Subscriptions:
         sub.close()
 
     def refuse(self, error: PermissionsError) -> None:
-        """End the subscriptions that the server refuses with `error`."""
+        """Tell the subscriptions what the server refuses; it may be one of them."""
         for sub in self:
-            if sub.is_refused_by(error):
-                sub.fail(error)
+            sub.refuse(error)
 
     @property
     def is_blocked(self) -> bool:
@@ -143,13 +142,13 @@ class Subscriptions:
 
     async def drain(self) -> None:
         """Let all end together without losing what was delivered."""
-        subs = list(self)
+        subs = [sub for sub in self if not sub.drains_last]
         for sub in subs:
             sub.start_draining()
         await self.end_inflow(*subs)
         for sub in subs:
             sub.close()
-        for sub in list(self._alive):
+        for sub in sorted(self._alive, key=lambda sub: sub.drains_last):
             await sub.emptied()
 
     def runs_in(self, task: asyncio.Task[Any] | None) -> bool:

@@ -137,6 +137,5 @@ _HEADERS: dict[str, tuple[str, Callable[[str, Any], str]]] = {
 
 
 def _unknown(name: str) -> TypeError:
-    return TypeError(
-        f"{name!r} is no option of a publish; there are {', '.join(PublishOptions.__annotations__)}"
-    )
+    known = ", ".join(PublishOptions.__annotations__)
+    return TypeError(f"{name!r} is no option of a publish; there are {known}")

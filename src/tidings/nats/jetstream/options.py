@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypeAlias, TypedDict
 
 from tidings.nats.errors import BadSubjectError
 from tidings.nats.jetstream.errors import BadNameError, ConfigError
+from tidings.nats.jetstream.puback import FailedPublish
 from tidings.nats.wire import check_subject
 
-__all__ = ["ContextOptions", "JetStreamOptions"]
+__all__ = ["ContextOptions", "JetStreamOptions", "PublishErrorHandler"]
+
+
+PublishErrorHandler: TypeAlias = Callable[[FailedPublish, Exception], object]
+"""Called with an async publish that failed, and why; plain or async."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,18 +28,20 @@ class JetStreamOptions:
             in the place of a domain.
         timeout: for requests that are given none.
         publish_async_max_pending: async publishes that may wait for their acknowledgement at once.
-        publish_async_stall_wait: how long one more waits for room among them.
+        publish_async_stall_wait: how long one more waits for room among them; None waits as long as it takes,
+            which the next option limits.
         publish_async_ack_timeout: how long an acknowledgement may take; None sets no limit.
-        publish_async_err_handler: called with the message and the error of each async publish that failed.
+        publish_async_err_handler: called with the message and the error of each async publish that failed;
+            plain or async.
     """
 
     domain: str | None = None
     prefix: str | None = None
     timeout: float = 5.0
     publish_async_max_pending: int = 4000
-    publish_async_stall_wait: float = 0.2
-    publish_async_ack_timeout: float | None = None
-    publish_async_err_handler: Callable[[Any, Exception], object] | None = None
+    publish_async_stall_wait: float | None = None
+    publish_async_ack_timeout: float | None = 30.0
+    publish_async_err_handler: PublishErrorHandler | None = None
 
     def __post_init__(self) -> None:
         if self.domain is not None and self.prefix is not None:
@@ -51,8 +58,10 @@ class JetStreamOptions:
         _check_above("publish_async_max_pending", self.publish_async_max_pending)
         if self.publish_async_ack_timeout is not None:
             _check_above("publish_async_ack_timeout", self.publish_async_ack_timeout)
-        if not isinstance(self.publish_async_stall_wait, int | float) or self.publish_async_stall_wait < 0:
-            raise ConfigError(f"publish_async_stall_wait cannot be {self.publish_async_stall_wait!r}")
+        if (stall := self.publish_async_stall_wait) is not None and (
+            not isinstance(stall, int | float) or not stall >= 0
+        ):
+            raise ConfigError(f"publish_async_stall_wait cannot be {stall!r}")
         handler = self.publish_async_err_handler
         if handler is not None and not callable(handler):
             raise ConfigError(f"publish_async_err_handler is a function, not {handler!r}")
@@ -72,9 +81,9 @@ class ContextOptions(TypedDict, total=False):
     prefix: str | None
     timeout: float
     publish_async_max_pending: int
-    publish_async_stall_wait: float
+    publish_async_stall_wait: float | None
     publish_async_ack_timeout: float | None
-    publish_async_err_handler: Callable[[Any, Exception], object] | None
+    publish_async_err_handler: PublishErrorHandler | None
 
 
 def _check_above(name: str, value: object) -> None:

@@ -55,7 +55,7 @@ class Schedule:
         ttl: how long what is published is kept, seconds or a timedelta, or ``"never"`` to end; the stream
             needs ``allow_msg_ttl``.
         time_zone: where the fields of cron are told, ``Europe/Berlin``; UTC without.
-        rollup: what is published replaces what stood there: ``"sub"`` on its subject, ``"all"`` in the stream.
+        rollup: what is published replaces what was there: ``"sub"`` on its subject, ``"all"`` in the stream.
 
     Raises:
         ConfigError: it cannot work.
