@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from datetime import UTC, datetime, timedelta
 from typing import (
@@ -23,6 +23,7 @@ from typing import (
     Self,
     TypeVar,
     Union,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -164,8 +165,8 @@ class SecondsList(_Converted[Iterable[float | timedelta], list[float]]):
     """A field that holds durations: given as seconds or timedeltas, read as a list of seconds."""
 
     def absent(self) -> list[float]:
-        """No durations."""
-        return []
+        """No durations; as a tuple, since dataclass takes no list for a default. `convert` makes it one."""
+        return cast("list[float]", ())
 
     def convert(self, value: Iterable[float | timedelta]) -> list[float]:
         """A list of seconds. Raises ConfigError."""
@@ -206,7 +207,10 @@ class Wire:
                 extra[name] = value
             elif value is not None:
                 values[name] = _decode(codec, value, f"{cls.__name__}.{name}")
-        return cls(**values, extra=extra)
+        try:
+            return cls(**values, extra=extra)
+        except (ConfigError, TypeError) as error:  # a duration out of bounds, a field that must be there
+            raise ProtocolError(f"the server sent {given!r:.200} for a {cls.__name__}: {error}") from None
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON object to send; what is zero, empty, false or None is left out."""
@@ -235,6 +239,18 @@ class Wire:
                 if isinstance(part, Wire):
                     yield from ((f"{name}.{below}", level) for below, level in part.needs())
 
+    def differences(self, other: Self) -> dict[str, tuple[Any, Any]]:
+        """Each field that is set here and that `other` has otherwise: name → (here, there).
+
+        What is empty or None here leaves it to the server, and differs from nothing.
+        """
+        found = {}
+        for name in _codecs(type(self)):
+            here, there = getattr(self, name), getattr(other, name)
+            if here and here != there:
+                found[name] = (here, there)
+        return found
+
     def __post_init__(self) -> None:
         for name, codec in _codecs(type(self)).items():
             if codec.tidy is not None and (value := getattr(self, name)) is not None:
@@ -253,7 +269,7 @@ class _Codec:
 def _decode(codec: _Codec, value: Any, name: str) -> Any:
     try:
         return codec.decode(value)
-    except (TypeError, ValueError, ConfigError) as error:
+    except (TypeError, ValueError, ProtocolError) as error:
         raise ProtocolError(f"the server sent {value!r:.80} for {name}: {error}") from None
 
 
@@ -280,10 +296,19 @@ def _dict_of(decode: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: {name: decode(item) for name, item in check(value).items()}
 
 
-def _tidy_list(value: Any, name: str) -> Any:
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
-        raise ConfigError(f"{name} is a list, not {value!r}")
-    return value if type(value) is list else list(value)
+def _tidy_list(part: _Codec) -> Callable[[Any, str], Any]:
+    def tidy(value: Any, name: str) -> Any:
+        if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+            raise ConfigError(f"{name} is a list, not {value!r}")
+        return [part.tidy(item, f"each of {name}") if part.tidy else item for item in value]
+
+    return tidy
+
+
+def _tidy_dict(value: Any, name: str) -> Any:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{name} is a dict, not {value!r}")
+    return dict(value)
 
 
 def _tidy(*kinds: type) -> Callable[[Any, str], Any]:
@@ -303,6 +328,11 @@ def _tidy_time(value: Any, name: str) -> Any:
 def _nanoseconds(value: Any) -> float | None:
     """Seconds; the server says -1 for what has not happened yet."""
     return from_nanoseconds(value) if _exactly(int)(value) >= 0 else None
+
+
+def _optional(codec: _Codec) -> _Codec:
+    """What may be None is None where the server sends an empty object."""
+    return replace(codec, decode=lambda value: None if value == {} else codec.decode(value))
 
 
 _TIME = _Codec(lambda value: parse_time(_exactly(str)(value)), format_time, _tidy_time)
@@ -330,7 +360,7 @@ def _codec_of(hint: Any) -> _Codec:
     """The codec for a field that is annotated so."""
     if get_origin(hint) in (Union, types.UnionType):
         kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-        return _codec_of(kinds[0]) if len(kinds) == 1 else _ANY
+        return _optional(_codec_of(kinds[0])) if len(kinds) == 1 else _ANY
     if hint is Seconds:
         return _SECONDS
     if hint is SecondsList:
@@ -339,12 +369,14 @@ def _codec_of(hint: Any) -> _Codec:
         return _TIME
     if get_origin(hint) is list:
         part = _codec_of(get_args(hint)[0])
-        return _Codec(_list_of(part.decode), lambda value: [part.encode(item) for item in value], _tidy_list)
+        return _Codec(
+            _list_of(part.decode), lambda value: [part.encode(item) for item in value], _tidy_list(part)
+        )
     if isinstance(hint, type) and issubclass(hint, Wire):
         return _Codec(lambda value: hint.from_wire(_exactly(dict)(value)), hint.to_wire, _tidy(hint))
     if hint in (int, str, bool):
         return _Codec(_exactly(hint), _same, _tidy(hint))
     if get_origin(hint) is dict:
         decode = _codec_of(get_args(hint)[1]).decode
-        return _Codec(_dict_of(decode), _same, _tidy(Mapping))
+        return _Codec(_dict_of(decode), _same, _tidy_dict)
     return _ANY  # a Literal: a newer server may know other words
