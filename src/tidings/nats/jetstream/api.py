@@ -8,13 +8,14 @@ from typing import Any
 
 from tidings.nats.core.connection import Connection
 from tidings.nats.errors import NoRespondersError, ProtocolError
-from tidings.nats.jetstream.errors import ApiLevelError, JetStreamUnavailableError, api_error
+from tidings.nats.jetstream.errors import ApiError, ApiLevelError, JetStreamUnavailableError, api_error
 from tidings.nats.jetstream.options import JetStreamOptions
 from tidings.nats.wire import Msg
 
 __all__ = ["Api", "Part", "decode_answer"]
 
 REQUIRED_LEVEL = "Nats-Required-Api-Level"
+_LEVEL_REFUSED = 10185
 
 
 class Api:
@@ -73,7 +74,13 @@ class Api:
         """
         payload = b"" if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = {REQUIRED_LEVEL: str(level)} if level else None
-        return decode_answer(await self.ask(subject, payload, timeout=timeout, headers=headers))
+        answer = await self.ask(subject, payload, timeout=timeout, headers=headers)
+        try:
+            return decode_answer(answer)
+        except ApiError as error:
+            if error.err_code == _LEVEL_REFUSED:
+                raise ApiLevelError("this request", level, None) from error
+            raise
 
     async def ask(
         self,
@@ -107,11 +114,13 @@ class Api:
         offset = 0
         while True:
             answer = await self.request(subject, {**(body or {}), "offset": offset})
-            items = answer.get(key) or ()
+            items, total = answer.get(key) or [], answer.get("total", 0)
+            if not isinstance(items, list) or type(total) is not int:
+                raise ProtocolError(f"the JetStream API answered no list: {answer!r:.200}")
             for item in items:
                 yield item
             offset += len(items)
-            if not items or offset >= answer.get("total", 0):
+            if not items or offset >= total:
                 return
 
 
@@ -129,7 +138,7 @@ def decode_answer(answer: Msg) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ProtocolError(f"the JetStream API answered no JSON object: {answer.data[:80]!r}")
     if refusal := fields.get("error"):
-        raise api_error(refusal)
+        raise api_error(refusal if isinstance(refusal, dict) else {"description": refusal})
     return fields
 
 

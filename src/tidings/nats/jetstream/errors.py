@@ -14,6 +14,7 @@
     │   └── AckLostError (ConnectionError)   … since the connection was lost before it
     ├── BatchClosedError                     the batch was committed, discarded, or has failed
     ├── BatchGapError                        messages of a fast batch were lost
+    ├── BatchMessageError                    … or one was refused
     ├── BatchCutError                        a fast batch ended before all of it was stored
     ├── NotJSMessageError                    no consumer delivered the message, so there is nobody to tell
     ├── MsgAlreadyAckdError                  the message is settled already
@@ -76,6 +77,7 @@ __all__ = [
     "BatchDuplicateError",
     "BatchError",
     "BatchGapError",
+    "BatchMessageError",
     "BatchNotEnabledError",
     "ClusterError",
     "ConfigError",
@@ -132,13 +134,13 @@ class ApiLevelError(JetStreamError):
 
     Attributes:
         needed: the API level that it takes.
-        offered: that of the server; 0 is a server before 2.11.
+        offered: that of the server; 0 is a server before 2.11. None where only the one who answered knows.
     """
 
-    def __init__(self, what: str, needed: int, offered: int) -> None:
+    def __init__(self, what: str, needed: int, offered: int | None) -> None:
         super().__init__(
-            f"{what} needs JetStream API level {needed}, the server offers {offered}: "
-            "leave it out, or use a newer nats-server"
+            f"{what} needs JetStream API level {needed}, the server offers "
+            f"{'less' if offered is None else offered}: leave it out, or use a newer nats-server"
         )
         self.needed = needed
         self.offered = offered
@@ -228,6 +230,18 @@ class BatchGapError(JetStreamError):
         super().__init__(f"messages {first} to {last} of the batch were lost")
         self.first = first
         self.last = last
+
+
+class BatchMessageError(JetStreamError):
+    """The stream refused a message of a fast batch and went on with those behind it; the cause says why.
+
+    Attributes:
+        number: which message, counted from 1.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"message {number} of the batch was refused")
+        self.number = number
 
 
 class BatchCutError(JetStreamError):
