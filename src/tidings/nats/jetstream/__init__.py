@@ -8,6 +8,7 @@
 """
 
 from tidings.nats.jetstream.api import Api
+from tidings.nats.jetstream.batch import AtomicBatch
 from tidings.nats.jetstream.consumer import Consumer
 from tidings.nats.jetstream.consumer_config import (
     AckPolicy,
@@ -17,6 +18,9 @@ from tidings.nats.jetstream.consumer_config import (
     ReplayPolicy,
 )
 from tidings.nats.jetstream.context import JetStream
+from tidings.nats.jetstream.counters import Counter, CounterEntry
+from tidings.nats.jetstream.fast_ingest import FastIngest, GapMode, IngestErrorHandler
+from tidings.nats.jetstream.headers import PublishOptions
 from tidings.nats.jetstream.infos import (
     AccountInfo,
     AccountLimits,
@@ -35,7 +39,9 @@ from tidings.nats.jetstream.infos import (
     StreamState,
     Tier,
 )
-from tidings.nats.jetstream.options import ContextOptions, JetStreamOptions
+from tidings.nats.jetstream.options import ContextOptions, JetStreamOptions, PublishErrorHandler
+from tidings.nats.jetstream.puback import FailedPublish, PubAck
+from tidings.nats.jetstream.schedules import Schedule
 from tidings.nats.jetstream.stored import StoredMsg
 from tidings.nats.jetstream.stream import Stream
 from tidings.nats.jetstream.stream_config import (
@@ -53,8 +59,21 @@ from tidings.nats.jetstream.stream_config import (
     StreamSource,
     SubjectTransform,
 )
+from tidings.nats.jetstream.ttl import Ttl
 
 __all__ = [
+    "AtomicBatch",
+    "Counter",
+    "CounterEntry",
+    "FastIngest",
+    "GapMode",
+    "IngestErrorHandler",
+    "PublishOptions",
+    "FailedPublish",
+    "PubAck",
+    "Schedule",
+    "Ttl",
+    "PublishErrorHandler",
     "AccountInfo",
     "AccountLimits",
     "AckPolicy",

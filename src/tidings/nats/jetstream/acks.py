@@ -13,11 +13,17 @@ from tidings.nats.core.options import SubscriptionLimits
 from tidings.nats.core.requests import is_no_responders
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.errors import Error, PermissionsError
-from tidings.nats.jetstream.errors import AckLostError, AckTimeoutError, ApiError, NoStreamResponseError
+from tidings.nats.jetstream.errors import (
+    AckLostError,
+    AckTimeoutError,
+    ApiError,
+    JetStreamError,
+    NoStreamResponseError,
+)
 from tidings.nats.jetstream.puback import AckParser, PubAck
-from tidings.nats.wire import HeaderInput
+from tidings.nats.wire import HeaderInput, Msg
 
-__all__ = ["Acks", "Sender", "Waiting", "acks_of", "is_passing"]
+__all__ = ["RETRY_ATTEMPTS", "RETRY_WAIT", "Acks", "Sender", "Waiting", "acks_of", "is_passing"]
 
 _NO_LIMITS = SubscriptionLimits(0, 0, "drop_new")
 
@@ -26,6 +32,9 @@ _NO_LIMITS = SubscriptionLimits(0, 0, "drop_new")
 # subject is not known yet.
 _PASSING = frozenset({10008, 10158, 10163})
 
+# How often, and after how many seconds, a message that no stream takes is sent again (ADR-22).
+RETRY_ATTEMPTS = 2
+RETRY_WAIT = 0.25
 # How far a timer of the loop may be early, in seconds: uvloop counts milliseconds.
 _EARLY = 0.001
 
@@ -92,20 +101,46 @@ class Acks(Subscription):
 
     # Publishing
 
-    async def ask(self, subject: str, payload: Any, headers: HeaderInput | None, deadline: float) -> PubAck:
-        """Publish at once, and wait for the acknowledgement until `deadline`, a time of the loop."""
+    async def ask(
+        self,
+        subject: str,
+        payload: Any,
+        headers: HeaderInput | None,
+        timeout: float,
+        retries: int = 0,
+        retry_wait: float = 0.0,
+    ) -> PubAck:
+        """Publish at once, and wait for the acknowledgement; what is refused for a moment is sent again.
+
+        Raises:
+            NoStreamResponseError, ApiError, UnconfirmedError, and what `Encoder.publish` raises.
+        """
+        deadline = self.time() + timeout
+        while True:
+            reply, future = self.post(subject, payload, headers, deadline)
+            try:
+                return await future
+            except JetStreamError as error:
+                if retries <= 0 or not is_passing(error) or self.time() + retry_wait > deadline:
+                    raise
+            finally:
+                self._waiting.pop(reply, None)
+                self._check_empty()
+            retries -= 1
+            await asyncio.sleep(retry_wait)
+
+    def post(
+        self, subject: str, payload: Any, headers: HeaderInput | None, deadline: float
+    ) -> tuple[str, asyncio.Future[PubAck]]:
+        """Publish at once; its reply subject, and the future of the acknowledgement."""
         reply = f"{self._prefix}{next(self._tokens)}"
-        future: asyncio.Future[PubAck] = self._loop.create_future()
         self._encode(subject, payload, reply, headers)
+        future: asyncio.Future[PubAck] = self._loop.create_future()
         self._waiting[reply] = (future, deadline, None, subject, None, None)
         if deadline < self._due:
             self._arm(deadline)
         self._writer.write_early()
-        try:
-            return await future
-        finally:
-            self._waiting.pop(reply, None)
-            self._check_empty()
+        return reply, future
 
     def send(
         self, sender: Sender, subject: str, payload: Any, headers: HeaderInput | None, deadline: float
@@ -133,9 +168,7 @@ class Acks(Subscription):
                 self.late += 1
                 continue
             try:
-                if not message.data and is_no_responders(message):
-                    raise NoStreamResponseError(f"no stream takes messages to {waiting[3]!r}")
-                ack = parse(message.data)
+                ack = parse(message.data) if message.data else self._taken(message, waiting[3])
             except Error as error:
                 self._refused(message.subject, waiting, error)
                 continue
@@ -148,6 +181,12 @@ class Acks(Subscription):
                 if sender.is_watched:
                     sender.look()
         self._check_empty()
+
+    def _taken(self, message: Msg, subject: str) -> PubAck:
+        """An empty answer: the message is taken as one of a batch, or by nobody."""
+        if is_no_responders(message):
+            raise NoStreamResponseError(f"no stream takes messages to {subject!r}")
+        return PubAck("", 0)
 
     def _refused(self, reply: str, waiting: Waiting, error: Error) -> None:
         sender = waiting[2]

@@ -11,17 +11,13 @@ from typing import Any
 
 from tidings.nats.core.callbacks import Callbacks
 from tidings.nats.errors import TimeoutError
-from tidings.nats.jetstream.acks import Acks, Waiting
+from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, Acks, Waiting
 from tidings.nats.jetstream.errors import TooManyStalledMsgsError
 from tidings.nats.jetstream.options import JetStreamOptions
 from tidings.nats.jetstream.puback import FailedPublish, PubAck
 from tidings.nats.wire import HeaderInput
 
-__all__ = ["RETRY_ATTEMPTS", "RETRY_WAIT", "Window"]
-
-# How often, and after how many seconds, a message that no stream takes is sent again (ADR-22).
-RETRY_ATTEMPTS = 2
-RETRY_WAIT = 0.25
+__all__ = ["Window"]
 
 
 class Window:
