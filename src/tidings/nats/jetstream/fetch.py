@@ -87,7 +87,8 @@ class Fetch(Puller):
         if not self.held:
             self._raise_reason()
             return []
-        messages = [JetStreamMsg(self.held.popleft()) for _ in range(min(self._batch, len(self.held)))]
+        take = self.held.popleft
+        messages = [JetStreamMsg(take()) for _ in range(min(self._batch, len(self.held)))]
         if self.held:  # of a pull from before a void one
             self.give_back()
         return messages

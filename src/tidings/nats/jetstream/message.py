@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tidings.nats.core.connection import Connection
-from tidings.nats.errors import Error, NoRespondersError, TimeoutError
+from tidings.nats.errors import NoRespondersError, TimeoutError
 from tidings.nats.jetstream.errors import JetStreamError, MsgAlreadyAckdError, NotJSMessageError
 from tidings.nats.wire import Headers, Msg
 
@@ -91,21 +91,34 @@ def parse_metadata(reply: str) -> Metadata:
 class JetStreamMsg:
     """A message of a stream, delivered by a consumer, to be settled once: acknowledged, refused or ended.
 
-    Attributes:
-        subject: the subject it was published to.
-        data: the payload.
-        reply: the ack subject.
-        is_settled: whether `ack`, `nak` or `term` was called, or another way to settle it.
+    Made for every message that is read, so it holds nothing but the message of the wire. That one belongs to
+    the client until it is settled, and to nobody from then on.
     """
 
-    __slots__ = ("_msg", "data", "is_settled", "reply", "subject")
+    __slots__ = ("_msg",)
 
     def __init__(self, msg: Msg) -> None:
         self._msg = msg
-        self.subject = msg.subject
-        self.reply = msg.reply
-        self.data = msg.data
-        self.is_settled = False
+
+    @property
+    def subject(self) -> str:
+        """The subject it was published to."""
+        return self._msg.subject
+
+    @property
+    def data(self) -> bytes:
+        """The payload."""
+        return self._msg.data
+
+    @property
+    def reply(self) -> str:
+        """The ack subject."""
+        return self._msg.reply
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was acknowledged, refused or ended, or cannot be: nobody waits for it."""
+        return self._msg.owner is None
 
     @property
     def headers(self) -> Headers:
@@ -136,11 +149,13 @@ class JetStreamMsg:
             NotJSMessageError: there is nobody to tell.
             OutboundBufferLimitError, ConnectionClosedError: as `Client.publish`; it is not settled then.
         """
-        if self.is_settled or not self.reply:
+        msg = self._msg
+        owner, reply = msg.owner, msg.reply
+        if owner is None or not reply:
             raise self._unsettleable()
-        writer = self._msg.owner.writer
-        size = writer.encoder.publish(self.reply, ACK)
-        self.is_settled = True
+        writer = owner.writer
+        size = writer.encoder.publish(reply, ACK)
+        msg.owner = None
         if size >= writer.limit:
             await writer.relieve()
 
@@ -157,7 +172,7 @@ class JetStreamMsg:
             MsgAlreadyAckdError, NotJSMessageError, ConnectionClosedError: as `ack`.
         """
         await self._ask(ACK, timeout)
-        self.is_settled = True
+        self._msg.owner = None
 
     async def nak(self, delay: float | timedelta | None = None) -> None:
         """Say that it was not done: the server delivers it again.
@@ -175,9 +190,7 @@ class JetStreamMsg:
 
     async def in_progress(self) -> None:
         """Say that it is being worked on: the ``ack_wait`` of the consumer begins anew. Raises as `ack`."""
-        if self.is_settled or not self.reply:
-            raise self._unsettleable()
-        await self._connection.publish(self.reply, PROGRESS)
+        await self._connection().publish(self.reply, PROGRESS)
 
     async def term(self, reason: str = "") -> None:
         """Say that it is never to be delivered again, though it was not done.
@@ -205,9 +218,9 @@ class JetStreamMsg:
         try:
             answer = await self._ask(body, timeout, own_inbox=True)
         except TimeoutError:
+            self._msg.owner = None
             raise TimeoutError(f"no next message within {timeout} s") from None
-        finally:
-            self.is_settled = True
+        self._msg.owner = None
         if answer.reply:
             return JetStreamMsg(answer)
         if answer.status in (404, 408):
@@ -215,29 +228,25 @@ class JetStreamMsg:
         raise JetStreamError(f"no next message: {answer.status} {answer.status_text}")
 
     async def _settle(self, what: bytes) -> None:
-        if self.is_settled or not self.reply:
-            raise self._unsettleable()
-        await self._connection.publish(self.reply, what)
-        self.is_settled = True
+        await self._connection().publish(self.reply, what)
+        self._msg.owner = None
 
     async def _ask(self, what: bytes, timeout: float, own_inbox: bool = False) -> Msg:
-        if self.is_settled or not self.reply:
-            raise self._unsettleable()
+        connection = self._connection()
         try:
             # A message comes on the subject that it was published to: it needs a subscription of its own.
-            return await self._connection.request(self.reply, what, timeout, old_style=own_inbox)
+            return await connection.request(self.reply, what, timeout, old_style=own_inbox)
         except NoRespondersError:
             raise NoRespondersError(
                 f"nobody waits for the acknowledgement of a message on {self.subject!r}: "
                 "its consumer is gone, or acknowledges nothing (ack_policy none)"
             ) from None
 
-    @property
     def _connection(self) -> Connection:
-        owner: Any = self._msg.owner
-        if owner is None:
-            raise Error("the message was not delivered by a client, so there is nobody to tell")
-        return owner  # type: ignore[no-any-return]
+        owner: Connection | None = self._msg.owner
+        if owner is None or not self.reply:
+            raise self._unsettleable()
+        return owner
 
     def _unsettleable(self) -> Exception:
         if self.reply:
