@@ -18,6 +18,7 @@ __all__ = [
     "check_patterns",
     "check_sequence",
     "check_word",
+    "has_wildcard",
 ]
 
 MAX_NAME = 255
@@ -68,6 +69,11 @@ def check_patterns(name: str, subjects: Collection[Any]) -> None:
             check_pattern(subject, name)
         except (BadSubjectError, TypeError) as error:
             raise ConfigError(str(error)) from None
+
+
+def has_wildcard(subject: str) -> bool:
+    """Whether a token of `subject` stands for others."""
+    return not {"*", ">"}.isdisjoint(subject.split("."))
 
 
 def check_literal(name: str, subject: Any) -> None:

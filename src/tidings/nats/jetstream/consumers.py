@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from tidings.nats.jetstream.api import Api, Part
-from tidings.nats.jetstream.checks import check_name, check_sequence
+from tidings.nats.jetstream.checks import check_name, check_sequence, has_wildcard
 from tidings.nats.jetstream.consumer import Consumer
 from tidings.nats.jetstream.consumer_config import ConsumerConfig
 from tidings.nats.jetstream.errors import ConfigError
@@ -146,15 +146,16 @@ class ConsumersOfStream:
         for field, level in config.needs():
             self.api.require(level, field)
         name = config.name or config.durable_name or os.urandom(11).hex()
-        # A single filter stands in the subject, so that permissions can tell who may read what.
-        filters = config.filters
-        tokens = ["CONSUMER.CREATE", self.name, name, *(filters if len(filters) == 1 else ())]
+        subject = f"CONSUMER.CREATE.{self.name}.{name}"
         fields = {**config.to_wire(), "name": name}
-        if len(filters) == 1:
+        if len(config.filters) == 1:
             fields.pop("filter_subjects", None)
-            fields["filter_subject"] = filters[0]
+            fields["filter_subject"] = only = config.filters[0]
+            # Here permissions can tell who may read what; a wildcard nobody can publish to.
+            if not has_wildcard(only):
+                subject = f"{subject}.{only}"
         body = {"stream_name": self.name, "config": fields, "action": action}
-        answer = await self.api.request(".".join(tokens), body, level=config.needed_level)
+        answer = await self.api.request(subject, body, level=config.needed_level)
         return Consumer(self.api, ConsumerInfo.from_wire(answer))
 
     async def _ask(self, verb: str, consumer: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tidings.nats.errors import ProtocolError
 from tidings.nats.jetstream.api import Api
+from tidings.nats.jetstream.checks import has_wildcard
 from tidings.nats.jetstream.errors import api_error
 from tidings.nats.jetstream.fields import parse_time
 from tidings.nats.wire import Headers, Msg, parse_headers
@@ -79,7 +80,8 @@ async def get_directly(api: Api, stream: str, request: Mapping[str, Any]) -> Sto
         MessageNotFoundError: there is no such message.
         JetStreamUnavailableError: the stream does not allow it, or there is none.
     """
-    if subject := request.get("last_by_subj"):  # in the subject, so that permissions can tell
+    subject = request.get("last_by_subj")
+    if subject and not has_wildcard(subject):  # in the subject, so that permissions can tell
         answer = await api.ask(f"DIRECT.GET.{stream}.{subject}")
     else:
         answer = await api.ask(f"DIRECT.GET.{stream}", json.dumps(request).encode())
