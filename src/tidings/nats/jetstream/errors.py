@@ -19,6 +19,7 @@
     ├── NotJSMessageError                    no consumer delivered the message, so there is nobody to tell
     ├── MsgAlreadyAckdError                  the message is settled already
     ├── NoHeartbeatError                     the server should have been heard of and was not
+    ├── ConsumerSequenceMismatchError        a message of an ordered consumer is missing
     ├── PullError                            the server ended a pull, or refuses it
     │   ├── PullInterruptedError             the leader changed, its server stops, another client is pinned
     │   ├── TooManyPullsError                more pulls wait than the consumer's ``max_waiting``
@@ -85,6 +86,7 @@ __all__ = [
     "ConsumerExistsError",
     "ConsumerIsPushError",
     "ConsumerNotFoundError",
+    "ConsumerSequenceMismatchError",
     "CounterError",
     "InvalidConfigError",
     "InvalidJsonError",
@@ -156,6 +158,10 @@ class MsgAlreadyAckdError(JetStreamError):
 
 class NoHeartbeatError(JetStreamError):
     """Neither a message nor a heartbeat came for twice the time between heartbeats."""
+
+
+class ConsumerSequenceMismatchError(JetStreamError):
+    """A message of an ordered consumer is missing; it is read again by another one, nothing is lost."""
 
 
 class PullError(JetStreamError):
@@ -303,7 +309,7 @@ class ConsumerNotFoundError(NotFoundError):
 class MessageNotFoundError(NotFoundError):
     """The stream has no message of that sequence or subject."""
 
-    err_codes = (10037,)
+    err_codes = (10037, 10043)
 
 
 class BadRequestError(ApiError):

@@ -157,7 +157,7 @@ class StreamInfo(Wire):
         sources: how far each source is.
         alternates: see `StreamAlternate`.
         ts: when the server said this.
-        did_create: the request that this answers made it.
+        did_create: this answers a request to make it (nats-server 2.15 says so of one that was there, too).
     """
 
     config: StreamConfig
