@@ -18,8 +18,6 @@ from tidings.nats.jetstream.reading import Reading, ReadingOptions, ReadingSetti
 
 __all__ = ["Consumer"]
 
-_PRIORITY = ("group", "min_pending", "min_ack_pending", "priority")
-
 
 class Consumer:
     """A pull consumer of a stream.
@@ -166,25 +164,25 @@ class Consumer:
             raise ConfigError(f"callback is a function of one message, not {callback!r}")
         if workers < 1:
             raise ConfigError(f"workers is at least 1, not {workers!r}")
-        reading = Reading(self._source(), self._settings(options))
-        reading.start()
-        return Consuming(reading, callback, workers)
+        return Consuming(self.messages(**options), callback, workers)
 
     def _source(self) -> Source:
         takes_acks = self.cached_info.config.ack_policy != "none"
         return Source(self.api, self.stream_name, self.name, self._pins, takes_acks)
 
     def _priority(self, **options: Unpack[PriorityOptions]) -> Priority:
-        groups = self.cached_info.config.priority_groups
-        if options.get("group") is None and len(groups) == 1:
-            options["group"] = groups[0]
+        if options.get("group") is None:
+            options["group"] = self._only_group
         return Priority(**options)
+
+    @property
+    def _only_group(self) -> str | None:
+        groups = self.cached_info.config.priority_groups
+        return groups[0] if len(groups) == 1 else None
 
     def _settings(self, options: ReadingOptions) -> ReadingSettings:
         config = self.cached_info.config
-        priority = PriorityOptions(**{name: options[name] for name in _PRIORITY if name in options})  # type: ignore[typeddict-item,literal-required]
-        rest = {name: value for name, value in options.items() if name not in _PRIORITY}
-        settings = ReadingSettings(**rest, priority=self._priority(**priority))  # type: ignore[arg-type]
+        settings = ReadingSettings.of(options, self._only_group)
         # What the consumer does not allow it need not refuse first.
         if 0 < config.max_batch < settings.batch and not settings.max_bytes:
             settings = replace(settings, batch=config.max_batch, threshold=None)

@@ -11,6 +11,7 @@ from tidings.nats.jetstream.errors import (
     NoHeartbeatError,
     NotFoundError,
     PullError,
+    PullRefusedError,
 )
 from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.pull import PAUSE, Priority, Puller, Source
@@ -147,7 +148,8 @@ class Fetch(Puller):
         self._asked = False
         match verdict:
             case Verdict.EMPTY | Verdict.OVER:
-                self._reason = None
+                # Larger than max_bytes is the first message only when there is none before it.
+                self._reason = error if isinstance(error, PullRefusedError) else None
                 self._over = True
             case Verdict.VOID:
                 self._reason = error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections import deque
+from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
@@ -69,13 +70,23 @@ class Messages:
                 raise
             raise TimeoutError(f"no message within {timeout} s") from None
         if message is None:
-            raise BadSubscriptionError(f"the reading of consumer {self._reading.source.consumer!r} has ended")
+            raise BadSubscriptionError(f"the reading of consumer {self.name!r} has ended")
         return JetStreamMsg(message)
 
     @property
     def pending_msgs(self) -> int:
         """Messages that came and were not taken."""
         return len(self._held)
+
+    @property
+    def name(self) -> str:
+        """The consumer."""
+        return self._reading.source.consumer
+
+    @property
+    def failure(self) -> Exception | None:
+        """The error that ended it, if one did."""
+        return self._reading.failure
 
     @property
     def is_closed(self) -> bool:
@@ -99,6 +110,23 @@ class Messages:
             DrainTimeoutError: messages were left; the text says how many.
         """
         await self._reading.drain(timeout)
+
+    def start(self, tasks: Collection[asyncio.Task[None]]) -> None:
+        """Ask for the first messages now; `tasks` will take them, and are cancelled when the client closes.
+
+        Raises:
+            ConnectionClosedError, ConnectionDrainingError: the client is closed.
+        """
+        self._reading.tasks = tasks
+        self._reading.start()
+
+    def report(self, error: Exception) -> None:
+        """Report an error that does not end it."""
+        self._reading.report(error)
+
+    def worker_ended(self) -> None:
+        """One of the tasks is done."""
+        self._reading.settle()
 
     async def __aenter__(self) -> Self:
         return self

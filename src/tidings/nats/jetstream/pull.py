@@ -208,8 +208,10 @@ class Puller(Subscription):
             size = sum(message_size(held[i]) for i in range(before, len(held)))
             self.bytes_held += size
             self.bytes_to_come = max(self.bytes_to_come - size, 0)
-        if len(held) > before and self._priority.group is not None:
-            self._learn_pin(held[-1], self._priority.group)
+        if len(held) > before:
+            if self._priority.group is not None:
+                self._learn_pin(held[-1], self._priority.group)
+            self.check(before)
         self.came()
         if self._waiters:
             self._wake_waiters()
@@ -222,7 +224,10 @@ class Puller(Subscription):
         if found is None:
             return
         status, code, text = found
-        if status.verdict is Verdict.ALIVE or message.subject.rpartition(".")[2] != str(self._turn):
+        if message.subject.rpartition(".")[2] != str(self._turn):
+            return
+        if status.verdict is Verdict.ALIVE:
+            self.beat(message)
             return
         if code == PIN_MISMATCH and self._priority.group is not None:
             self.source.pins.pop(self._priority.group, None)
@@ -279,6 +284,12 @@ class Puller(Subscription):
         super().close()
 
     # What a reader makes of it
+
+    def check(self, first: int) -> None:
+        """Called when messages came, those in `held` from the index `first` on."""
+
+    def beat(self, message: Msg) -> None:
+        """Called with each heartbeat."""
 
     def came(self) -> None:
         """Called after a batch of messages and statuses was noted."""

@@ -16,10 +16,11 @@ from tidings.nats.jetstream.errors import (
     NoHeartbeatError,
     NotFoundError,
     PullError,
+    PullRefusedError,
 )
 from tidings.nats.jetstream.fetch import UNBOUNDED
 from tidings.nats.jetstream.fields import to_seconds
-from tidings.nats.jetstream.pull import PAUSE, Priority, Puller, Source, message_size
+from tidings.nats.jetstream.pull import PAUSE, Priority, PriorityOptions, Puller, Source, message_size
 from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, limit_in
 from tidings.nats.wire import Msg
 
@@ -89,6 +90,18 @@ class ReadingSettings:
         if self.stop_after is not None and self.stop_after < 1:
             raise ConfigError(f"stop_after is at least 1, not {self.stop_after!r}")
 
+    @classmethod
+    def of(cls, options: ReadingOptions, group: str | None = None) -> ReadingSettings:
+        """Settings from keyword arguments; `group` is the priority group when they name none."""
+        rest: dict[str, Any] = dict(options)
+        priority = {name: rest.pop(name) for name in PriorityOptions.__annotations__ if name in rest}
+        if priority.get("group") is None:
+            priority["group"] = group
+        try:
+            return cls(**rest, priority=Priority(**priority))
+        except TypeError as error:
+            raise ConfigError(f"{error}; the options are those of ReadingSettings") from None
+
     @property
     def window(self) -> int:
         """Messages or bytes that may be under way."""
@@ -140,6 +153,7 @@ class Reading(Puller):
         self._end_at = settings.stop_after or sys.maxsize
         self._began = False
         self._absent = False
+        self._got_some = False
         self._pause = PAUSE
         self._resume: asyncio.TimerHandle | None = None
 
@@ -224,6 +238,7 @@ class Reading(Puller):
         """Called after a batch was noted."""
         if self.held:
             self._pause = PAUSE
+            self._got_some = True
         if self.to_come < self.settings.low:
             self.refill()
 
@@ -232,8 +247,10 @@ class Reading(Puller):
         self.check_at = 0
         match verdict:
             case Verdict.EMPTY | Verdict.OVER:
-                if error.text.lower().startswith("message size") and not (self.held or self.to_come):
-                    self._wait_before_asking()  # what is next does not fit, and will not
+                if isinstance(error, PullRefusedError) and not self.held and not self._got_some:
+                    self.report(error)  # what is next is larger than max_bytes, and will be
+                    self._wait_before_asking()
+                self._got_some = False
             case Verdict.VOID:
                 if error.status != PIN_MISMATCH:  # another client's turn: what pinning is for
                     self.report(error)

@@ -58,7 +58,7 @@ STATUSES = (
     Status(408, "requests pending", Verdict.EMPTY),  # no_wait, while others wait
     Status(408, "", Verdict.OVER),
     Status(409, "batch completed", Verdict.OVER),
-    Status(409, "message size exceeds maxbytes", Verdict.OVER),
+    Status(409, "message size exceeds maxbytes", Verdict.OVER, PullRefusedError),
     Status(409, "leadership change", Verdict.VOID, PullInterruptedError),
     Status(409, "server shutdown", Verdict.VOID, PullInterruptedError),
     Status(423, "", Verdict.VOID, PullInterruptedError),
@@ -95,9 +95,10 @@ def pending_in(message: Msg) -> tuple[int, int] | None:
     """Messages and bytes that the pull that is over was still to get; None when the status does not say."""
     headers = message.headers
     try:
-        return int(headers["Nats-Pending-Messages"]), int(headers.get("Nats-Pending-Bytes", "0"))
+        messages, size = int(headers["Nats-Pending-Messages"]), int(headers.get("Nats-Pending-Bytes", "0"))
     except (KeyError, ValueError):
         return None
+    return max(messages, 0), max(size, 0)
 
 
 def limit_in(text: str) -> float | None:
