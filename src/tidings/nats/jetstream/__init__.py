@@ -9,6 +9,7 @@
 
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.batch import AtomicBatch
+from tidings.nats.jetstream.consume import Consuming, JetStreamCallback
 from tidings.nats.jetstream.consumer import Consumer
 from tidings.nats.jetstream.consumer_config import (
     AckPolicy,
@@ -39,8 +40,16 @@ from tidings.nats.jetstream.infos import (
     StreamState,
     Tier,
 )
+from tidings.nats.jetstream.message import JetStreamMsg, Metadata, SequencePair
+from tidings.nats.jetstream.messages import Messages
 from tidings.nats.jetstream.options import ContextOptions, JetStreamOptions, PublishErrorHandler
+from tidings.nats.jetstream.ordered import OrderedConsumer
+from tidings.nats.jetstream.ordered_messages import OrderedMessages
+from tidings.nats.jetstream.ordered_reading import OrderedOptions, OrderedSettings
 from tidings.nats.jetstream.puback import FailedPublish, PubAck
+from tidings.nats.jetstream.pull import Priority, PriorityOptions
+from tidings.nats.jetstream.push import PushSubscription
+from tidings.nats.jetstream.reading import ReadingOptions, ReadingSettings
 from tidings.nats.jetstream.schedules import Schedule
 from tidings.nats.jetstream.stored import StoredMsg
 from tidings.nats.jetstream.stream import Stream
@@ -59,26 +68,16 @@ from tidings.nats.jetstream.stream_config import (
     StreamSource,
     SubjectTransform,
 )
+from tidings.nats.jetstream.subscribing import OrderedSubscription, PullSubscription
 from tidings.nats.jetstream.ttl import Ttl
 
 __all__ = [
-    "AtomicBatch",
-    "Counter",
-    "CounterEntry",
-    "FastIngest",
-    "GapMode",
-    "IngestErrorHandler",
-    "PublishOptions",
-    "FailedPublish",
-    "PubAck",
-    "Schedule",
-    "Ttl",
-    "PublishErrorHandler",
     "AccountInfo",
     "AccountLimits",
     "AckPolicy",
     "Api",
     "ApiStats",
+    "AtomicBatch",
     "ClusterInfo",
     "Compression",
     "Consumer",
@@ -87,22 +86,49 @@ __all__ = [
     "ConsumerLimits",
     "ConsumerPause",
     "ConsumerReset",
+    "Consuming",
     "ContextOptions",
+    "Counter",
+    "CounterEntry",
     "DeliverPolicy",
     "Discard",
     "External",
+    "FailedPublish",
+    "FastIngest",
+    "GapMode",
+    "IngestErrorHandler",
     "JetStream",
+    "JetStreamCallback",
+    "JetStreamMsg",
     "JetStreamOptions",
     "LostData",
+    "Messages",
+    "Metadata",
+    "OrderedConsumer",
+    "OrderedMessages",
+    "OrderedOptions",
+    "OrderedSettings",
+    "OrderedSubscription",
     "PeerInfo",
     "PersistMode",
     "Placement",
+    "Priority",
     "PriorityGroupState",
+    "PriorityOptions",
     "PriorityPolicy",
+    "PubAck",
+    "PublishErrorHandler",
+    "PublishOptions",
+    "PullSubscription",
+    "PushSubscription",
+    "ReadingOptions",
+    "ReadingSettings",
     "ReplayPolicy",
     "Republish",
     "Retention",
+    "Schedule",
     "SequenceInfo",
+    "SequencePair",
     "SourceConsumer",
     "SourceInfo",
     "Storage",
@@ -115,4 +141,5 @@ __all__ = [
     "StreamState",
     "SubjectTransform",
     "Tier",
+    "Ttl",
 ]

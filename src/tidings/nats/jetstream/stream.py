@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Unpack
 
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import check_patterns, check_sequence
@@ -18,6 +18,8 @@ from tidings.nats.jetstream.errors import (
 )
 from tidings.nats.jetstream.fields import format_time
 from tidings.nats.jetstream.infos import StreamInfo
+from tidings.nats.jetstream.ordered import OrderedConsumer
+from tidings.nats.jetstream.ordered_reading import OrderedOptions
 from tidings.nats.jetstream.stored import StoredMsg, get_by_api, get_directly
 from tidings.nats.jetstream.stored_batch import stored_batch
 
@@ -71,6 +73,19 @@ class Stream(ConsumersOfStream):
             subjects |= more
         self.cached_info = info = replace(info, state=replace(info.state, subjects=subjects))
         return info
+
+    def ordered_consumer(self, **options: Unpack[OrderedOptions]) -> OrderedConsumer:
+        """Read the stream, each message once and in order, whatever happens on the way.
+
+        Costs nothing: the server hears of it when it is read from.
+
+        Args:
+            options: see `OrderedSettings`.
+
+        Raises:
+            ConfigError: an option that cannot work.
+        """
+        return OrderedConsumer(self.api, self.name, **options)
 
     async def purge(
         self, *, subject: str | None = None, seq: int | None = None, keep: int | None = None
