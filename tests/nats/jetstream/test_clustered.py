@@ -1,0 +1,118 @@
+"""What only a cluster can show: replicas, leaders, placement, alternates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from tidings.nats import connect
+from tidings.nats.jetstream import JetStream, Placement, StreamInfo, StreamSource
+from tidings.nats.jetstream.errors import ClusterError, JetStreamUnavailableError, NotFoundError
+from tidings.nats.server import NatsCluster, NatsServer
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[NatsCluster]:
+    """Three servers that the tests of this module share."""
+    with NatsServer.cluster(3, durability="fast", config='server_tags: ["fast", "eu"]\n') as servers:
+        yield servers
+
+
+async def until_current(js: JetStream, name: str) -> StreamInfo:
+    """The info of a stream once all its replicas have all that the leader has."""
+    while True:
+        info = await (await js.stream(name)).info()
+        if info.cluster is not None and all(peer.current for peer in info.cluster.replicas):
+            return info
+        await asyncio.sleep(0)
+
+
+async def test_replicas_and_their_leader(cluster: NatsCluster, name: str) -> None:
+    async with await connect(cluster.urls) as client:
+        js = client.jetstream(timeout=20.0)
+        await js.create_stream(name=name, subjects=[f"{name}.>"], num_replicas=3)
+        await client.request(f"{name}.a", b"x", 20.0)
+        where = (await until_current(js, name)).cluster
+        assert where is not None
+        names = {"n1", "n2", "n3"}
+        assert where.leader in names
+        assert {peer.name for peer in where.replicas} == names - {where.leader}
+        assert all(not peer.offline and peer.lag == 0 and peer.peer for peer in where.replicas)
+        assert all(peer.active is not None for peer in where.replicas)
+        assert where.name
+        assert where.raft_group
+        assert where.leader_since is not None
+        assert where.leader_since < datetime.now(UTC)
+        consumer = await js.create_consumer(name, durable_name="w")
+        there = consumer.cached_info.cluster
+        assert there is not None
+        assert there.leader in names
+        await js.delete_stream(name)
+
+
+async def test_fewer_replicas_by_an_update(cluster: NatsCluster, name: str) -> None:
+    async with await connect(cluster.urls) as client:
+        js = client.jetstream(timeout=20.0)
+        stream = await js.create_stream(name=name, subjects=[name], num_replicas=3)
+        await js.update_stream(replace(stream.cached_info.config, num_replicas=1))
+        info = await stream.info()
+        assert info.config.num_replicas == 1
+        await js.delete_stream(name)
+
+
+async def test_placement(cluster: NatsCluster, name: str) -> None:
+    async with await connect(cluster.urls) as client:
+        js = client.jetstream(timeout=20.0)
+        placement = Placement(tags=["fast", "eu"])
+        stream = await js.create_stream(name=name, subjects=[name], num_replicas=3, placement=placement)
+        assert stream.cached_info.config.placement == placement
+        await js.delete_stream(name)
+        for nowhere in (Placement(tags=["mars"]), Placement(cluster="elsewhere")):
+            with pytest.raises(ClusterError, match="no suitable peers"):
+                await js.create_stream(name=name, subjects=[name], placement=nowhere)
+
+
+async def test_alternates_are_what_has_the_same_messages(cluster: NatsCluster, name: str) -> None:
+    async with await connect(cluster.urls) as client:
+        js = client.jetstream(timeout=20.0)
+        stream = await js.create_stream(name=name, subjects=[name])
+        await js.create_stream(name=f"{name}M", mirror=StreamSource(name=name))
+        alternates = (await stream.info()).alternates
+        assert {alternate.name for alternate in alternates} == {name, f"{name}M"}
+        assert all(alternate.cluster for alternate in alternates)
+        await js.delete_stream(f"{name}M")
+        await js.delete_stream(name)
+
+
+async def test_direct_get_from_any_replica(cluster: NatsCluster, name: str) -> None:
+    async with await connect(cluster.urls) as client:
+        js = client.jetstream(timeout=20.0)
+        stream = await js.create_stream(name=name, subjects=[f"{name}.>"], num_replicas=3, allow_direct=True)
+        for number in range(20):
+            await client.request(f"{name}.{number % 4}", str(number).encode(), 20.0)
+        await until_current(js, name)
+        for server in cluster.servers:
+            async with await connect(server.url) as one:
+                there = await one.jetstream(timeout=20.0).stream(name)
+                assert [message.seq async for message in there.get_batch(100)] == list(range(1, 21))
+        assert (await stream.get_msg(20)).data == b"19"
+        await js.delete_stream(name)
+
+
+async def test_without_a_majority_nothing_is_made_and_nothing_hangs(name: str) -> None:
+    with NatsServer.cluster(3, durability="fast") as cluster:
+        one, *others = cluster.servers
+        async with await connect(one.url) as client:
+            js = client.jetstream(timeout=20.0)
+            await js.create_stream(name=name, subjects=[name], num_replicas=3)
+            for server in others:
+                server.stop()
+            short = client.jetstream(timeout=0.5)
+            with pytest.raises((JetStreamUnavailableError, ClusterError, TimeoutError)):
+                await short.create_stream(name=f"{name}2", subjects=[f"{name}2"])
+            with pytest.raises((JetStreamUnavailableError, ClusterError, TimeoutError, NotFoundError)):
+                await short.stream(f"{name}3")
