@@ -1,4 +1,4 @@
-"""How each client is driven: one module a library, the same five names in each.
+"""How each client is driven: one module a library, the same names in each.
 
 The functions hand out the library's own objects, so that the timed loops call its `publish`,
 `flush` and `request` with nothing in between. A driver holds only what differs.
@@ -28,6 +28,12 @@ class ClientDriver(Protocol):
 
     async def serve(self, client: Any, subject: str) -> None:
         """Answer each request on the subject with its own payload."""
+
+    def jetstream(self, client: Any) -> Any:
+        """The library's JetStream context, with its `publish` and `publish_async`; not every one has it."""
+
+    async def acknowledged(self, js: Any) -> None:
+        """Wait until every `publish_async` is acknowledged."""
 
 
 def load(name: str) -> ClientDriver:

@@ -5,6 +5,7 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 
 MODULE = "nats"
 
@@ -35,3 +36,11 @@ async def serve(client: Client, subject: str) -> None:
         await msg.respond(msg.data)
 
     await client.subscribe(subject, cb=echo)
+
+
+def jetstream(client: Client) -> JetStreamContext:
+    return client.jetstream()
+
+
+async def acknowledged(js: JetStreamContext) -> None:
+    await js.publish_async_completed()

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import natsio
+from natsio.jetstream import JetStreamContext
 
 MODULE = "natsio"
 
@@ -29,3 +30,11 @@ async def serve(client: natsio.Client, subject: str) -> None:
         await msg.respond(msg.payload)
 
     client.subscribe(subject, cb=echo)
+
+
+def jetstream(client: natsio.Client) -> JetStreamContext:
+    return client.jetstream()
+
+
+async def acknowledged(js: JetStreamContext) -> None:
+    await js.publish_async_complete()

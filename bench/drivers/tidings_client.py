@@ -5,6 +5,7 @@ from typing import Any
 
 from tidings.nats import Client, Msg
 from tidings.nats import connect as nats_connect
+from tidings.nats.jetstream import JetStream
 
 MODULE = "tidings.nats"
 
@@ -30,3 +31,11 @@ async def serve(client: Client, subject: str) -> None:
         await msg.respond(msg.data)
 
     await client.subscribe(subject, cb=echo)
+
+
+def jetstream(client: Client) -> JetStream:
+    return client.jetstream()
+
+
+async def acknowledged(js: JetStream) -> None:
+    await js.publish_async_completed()
