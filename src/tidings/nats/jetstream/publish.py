@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Unpack
 
+from tidings.nats.core.writer import Writer
 from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, Acks, acks_of
 from tidings.nats.jetstream.api import Part
 from tidings.nats.jetstream.batch import LEVEL as ATOMIC_LEVEL
@@ -108,10 +109,9 @@ class Publishing(Part):
             window = self._open_window()
         if window.pending >= window.limit:
             await window.room()
-        future, gathered = window.send(subject, payload, headers)
-        writer = self.api.connection.writer
-        if gathered >= writer.limit:
-            await writer.relieve()
+        future, gathered = window.acks.send(window, subject, payload, headers)
+        if gathered >= Writer.limit:
+            await self.api.connection.writer.relieve()
         return future
 
     @property
