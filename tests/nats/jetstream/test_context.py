@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,16 +85,16 @@ class TestMakingOne:
 
 
 class TestDomains:
-    async def test_a_domain_behind_a_leaf_node(self) -> None:
+    async def test_a_domain_behind_a_leaf_node(self, tmp_path: Path) -> None:
         port = free_port()
         hub_config = (
-            "jetstream: { domain: hub }\n"
-            f"leafnodes: {{ listen: '127.0.0.1:{port}', authorization: {{ user: leaf, password: secret }} }}\n"
+            f"jetstream: {{ domain: hub, store_dir: '{tmp_path / 'hub'}' }}\n"
+            f"leafnodes: {{ listen: '127.0.0.1:{port}', authorization: {{ user: l, password: p }} }}\n"
         )
         with NatsServer(durability="fast", config=hub_config) as hub:
             leaf_config = (
-                "jetstream: { domain: leaf }\n"
-                f"leafnodes: {{ remotes: [{{ url: 'nats://leaf:secret@127.0.0.1:{port}' }}] }}\n"
+                f"jetstream: {{ domain: leaf, store_dir: '{tmp_path / 'leaf'}' }}\n"
+                f"leafnodes: {{ remotes: [{{ url: 'nats://l:p@127.0.0.1:{port}' }}] }}\n"
             )
             with NatsServer(durability="fast", config=leaf_config) as leaf:
                 async with await connect(hub.url) as there, await connect(leaf.url) as here:
