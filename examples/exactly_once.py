@@ -53,8 +53,15 @@ async def set_up(js: JetStream) -> None:
 
 
 async def take_orders(js: JetStream, count: int, report: Report) -> None:
-    """Publish the orders, many at once, and each until its stream has it."""
-    left = list(range(count))
+    """Orders come in, fifty at a time."""
+    for first in range(0, count, 50):
+        await store_orders(js, list(range(first, min(first + 50, count))), report)
+        await asyncio.sleep(0.05)
+
+
+async def store_orders(js: JetStream, numbers: list[int], report: Report) -> None:
+    """Publish the orders, all at once, and each until its stream has it."""
+    left = numbers
     while left:
         sent = [(n, await js.publish_async(f"orders.{n}", f"order {n}", msg_id=f"order-{n}")) for n in left]
         report.sends += len(sent)
