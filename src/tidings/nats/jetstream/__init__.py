@@ -51,6 +51,7 @@ from tidings.nats.jetstream.pull import Priority, PriorityOptions
 from tidings.nats.jetstream.push import PushSubscription
 from tidings.nats.jetstream.reading import ReadingOptions, ReadingSettings
 from tidings.nats.jetstream.schedules import Schedule
+from tidings.nats.jetstream.snapshots import Snapshot
 from tidings.nats.jetstream.stored import StoredMsg
 from tidings.nats.jetstream.stream import Stream
 from tidings.nats.jetstream.stream_config import (
@@ -128,6 +129,7 @@ __all__ = [
     "Retention",
     "Schedule",
     "SequenceInfo",
+    "Snapshot",
     "SequencePair",
     "SourceConsumer",
     "SourceInfo",

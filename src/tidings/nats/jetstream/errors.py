@@ -7,6 +7,7 @@
     ├── ConfigError            (ValueError)  refused before a byte was sent; the text says what to do
     │   └── BadNameError                     a stream or consumer name that cannot stand in a subject
     ├── ApiLevelError                        the server is too old for what was asked
+    ├── SnapshotError                        the server broke a snapshot or a restore off
     ├── NoStreamResponseError                no stream takes what was published (a NoRespondersError)
     ├── TooManyStalledMsgsError              the window of async publishes stayed full
     ├── UnconfirmedError                     published, but whether it was stored is not known
@@ -103,6 +104,7 @@ __all__ = [
     "PullError",
     "PullInterruptedError",
     "PullRefusedError",
+    "SnapshotError",
     "StreamNameInUseError",
     "StreamNotFoundError",
     "StreamSealedError",
@@ -262,6 +264,10 @@ class BatchCutError(JetStreamError):
         super().__init__(text)
         self.stored = stored
         self.seq = seq
+
+
+class SnapshotError(JetStreamError):
+    """The server broke a snapshot or a restore off; begin again."""
 
 
 _BY_ERR_CODE: dict[int, type[ApiError]] = {}
@@ -447,7 +453,7 @@ class TooManyResultsError(ApiError):
 class ClusterError(ApiError):
     """The cluster cannot do it now: no leader, no quorum, no server that could take it, or it is offline."""
 
-    err_codes = (10004, 10005, 10008, 10009, 10041, 10118, 10119, 10163, 10194, 10195)
+    err_codes = (10004, 10005, 10008, 10009, 10010, 10041, 10118, 10119, 10163, 10194, 10195)
 
 
 class NotEnabledError(ApiError):

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Unpack
 
+from tidings.nats.jetstream.administration import Administration
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import check_patterns, check_sequence
-from tidings.nats.jetstream.consumers import ConsumersOfStream
 from tidings.nats.jetstream.errors import (
     ApiError,
     ConfigError,
@@ -29,7 +29,7 @@ _BATCH_LEVEL = 1
 _DELETE_FAILED = 10057
 
 
-class Stream(ConsumersOfStream):
+class Stream(Administration):
     """A stream, and through it its messages and consumers. Got from `JetStream.create_stream` or `.stream`.
 
     Attributes:

@@ -345,7 +345,7 @@ class StreamConfig(WithMetadata):
         if self.discard_new_per_subject and not (self.discard == "new" and self.max_msgs_per_subject > 0):
             raise ConfigError("discard_new_per_subject needs discard='new' and max_msgs_per_subject")
         if self.allow_rollup_hdrs and self.deny_purge:
-            raise ConfigError("allow_rollup_hdrs purges what comes before, which deny_purge forbids; give one")
+            raise ConfigError("allow_rollup_hdrs purges, which deny_purge forbids; give one")
         check_metadata(self.metadata)
         self._check_origins()
         if self.subject_transform is not None:
