@@ -24,6 +24,7 @@ class Pulled:
         consumer: what a test reads from.
         asks: the pull requests so far, their JSON decoded.
         settled: payloads that were published to ack subjects.
+        taken: called with the subject of each answer to flow control.
         errors: what was reported to the client's error callback.
     """
 
@@ -34,6 +35,7 @@ class Pulled:
         self.errors: list[Exception] = []
         self.subs: dict[str, str] = {}
         self.answers: dict[str, bytes] = {}
+        self.taken: Callable[[str], object] = lambda subject: None
         self._replies: list[str] = []
         self._side: Side
         self._delivered = 0
@@ -62,9 +64,11 @@ class Pulled:
             self._replies.append(reply)
         elif subject.startswith("$JS.ACK."):
             self.settled.append(payload)
+        elif subject.startswith("$JS.FC."):
+            self.taken(subject)
         for part, answer in self.answers.items():
             if part in subject:
-                await self._send(reply, "", answer)
+                await self.send(reply, "", answer)
 
     async def asked(self, count: int) -> dict[str, Any]:
         """Wait for so many pull requests; the last of them."""
@@ -81,7 +85,7 @@ class Pulled:
         """Answer a pull request, the last one unless told, with a status."""
         lines = [f"NATS/1.0 {text}", *(f"{name}: {value}" for name, value in (headers or {}).items())]
         block = ("\r\n".join(lines) + "\r\n\r\n").encode()
-        await self._send(self._replies[ask], "", b"", block)
+        await self.send(self._replies[ask], "", b"", block)
 
     async def messages(self, count: int, skip: int = 0, headers: str = "") -> None:
         """Deliver messages, their payload their number; `skip` numbers are left out before."""
@@ -91,11 +95,12 @@ class Pulled:
             self._delivered += 1
             n = self._delivered
             ack = f"$JS.ACK.S.c.1.{n}.{n}.1700000000000000000.0"
-            await self._send(self._replies[-1], ack, b"%d" % n, block, subject=f"s.{n}")
+            await self.send(self._replies[-1], ack, b"%d" % n, block, subject=f"s.{n}")
 
-    async def _send(
+    async def send(
         self, inbox: str, reply: str, data: bytes, block: bytes = b"", subject: str | None = None
     ) -> None:
+        """Deliver to whoever subscribed to `inbox`; `subject` says that it was published to another."""
         sid = next((sid for sid, pattern in self.subs.items() if subject_matches(pattern, inbox)), None)
         if sid is None:
             return
