@@ -61,7 +61,7 @@ class Sender(Protocol):
 
 
 Waiting: TypeAlias = tuple[asyncio.Future[PubAck], float, Sender | None, str, Any, HeaderInput | None]
-"""A publish that waits: its future, when its time is over (`monotonic`), who sent it, subject, payload, headers.
+"""A publish that waits: its future, when its time is over, who sent it, subject, payload, headers.
 
 A tuple, since there is one a message; nobody waits for each of those that have a sender.
 """

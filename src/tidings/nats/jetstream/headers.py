@@ -11,7 +11,7 @@ from tidings.nats.jetstream.schedules import Schedule
 from tidings.nats.jetstream.ttl import Ttl, ttl_text
 from tidings.nats.wire import HeaderInput, Headers
 
-__all__ = ["PublishOptions", "publish_headers"]
+__all__ = ["LEVELS", "PublishOptions", "publish_headers"]
 
 MSG_ID: Final = "Nats-Msg-Id"
 EXPECTED_STREAM: Final = "Nats-Expected-Stream"
@@ -56,6 +56,10 @@ class PublishOptions(TypedDict, total=False):
     rollup: Literal["sub", "all"] | None
     schedule: Schedule | None
     trace_dest: str | None
+
+
+LEVELS: Final = {"ttl": 1, "schedule": 2, "expected_last_subject_seq_subject": 2}
+"""The API level that an option takes: an older server would store the message and ignore the header."""
 
 
 def publish_headers(headers: HeaderInput | None, options: Mapping[str, Any]) -> HeaderInput | None:
