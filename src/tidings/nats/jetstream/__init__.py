@@ -58,17 +58,14 @@ from tidings.nats.jetstream.stream_config import (
     Compression,
     ConsumerLimits,
     Discard,
-    External,
     PersistMode,
     Placement,
     Republish,
     Retention,
-    SourceConsumer,
     Storage,
     StreamConfig,
-    StreamSource,
-    SubjectTransform,
 )
+from tidings.nats.jetstream.stream_source import External, SourceConsumer, StreamSource, SubjectTransform
 from tidings.nats.jetstream.subscribing import OrderedSubscription, PullSubscription
 from tidings.nats.jetstream.ttl import Ttl
 

@@ -19,9 +19,9 @@ from tidings.nats.jetstream.errors import (
     PullRefusedError,
 )
 from tidings.nats.jetstream.fetch import UNBOUNDED
-from tidings.nats.jetstream.fields import to_seconds
 from tidings.nats.jetstream.pull import PAUSE, Priority, PriorityOptions, Puller, Source, message_size
 from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, limit_in
+from tidings.nats.jetstream.times import to_seconds
 from tidings.nats.wire import Msg
 
 __all__ = ["Reading", "ReadingOptions", "ReadingSettings"]

@@ -14,7 +14,7 @@ from tidings.nats.errors import ProtocolError
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import has_wildcard
 from tidings.nats.jetstream.errors import api_error
-from tidings.nats.jetstream.fields import parse_time
+from tidings.nats.jetstream.times import parse_time
 from tidings.nats.wire import Headers, Msg, parse_headers
 
 __all__ = ["StoredMsg", "direct_msg", "get_by_api", "get_directly", "is_status", "status_error"]

@@ -16,12 +16,12 @@ from tidings.nats.jetstream.errors import (
     JetStreamUnavailableError,
     MessageNotFoundError,
 )
-from tidings.nats.jetstream.fields import format_time
 from tidings.nats.jetstream.infos import StreamInfo
 from tidings.nats.jetstream.ordered import OrderedConsumer
 from tidings.nats.jetstream.ordered_reading import OrderedOptions
 from tidings.nats.jetstream.stored import StoredMsg, get_by_api, get_directly
 from tidings.nats.jetstream.stored_batch import stored_batch
+from tidings.nats.jetstream.times import format_time
 
 __all__ = ["Stream"]
 
