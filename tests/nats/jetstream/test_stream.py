@@ -319,9 +319,10 @@ class TestWhereMessagesComeFrom:
                 ],
             )
             info = await until_messages(js, name, 6)
-            assert [source.name for source in info.sources] == [f"{name}A", f"{name}B"]
-            assert info.sources[0].subject_transforms == [transform]
-            assert info.sources[1].filter_subject == f"{name}B.1"
+            sources = {source.name: source for source in info.sources}
+            assert sources.keys() == {f"{name}A", f"{name}B"}
+            assert sources[f"{name}A"].subject_transforms == [transform]
+            assert sources[f"{name}B"].filter_subject == f"{name}B.1"
             assert all(source.lag == 0 for source in info.sources)
             assert (await stream.info(subjects_filter=">")).state.subjects == {
                 f"{name}.zero": 3,
