@@ -82,6 +82,15 @@ JETSTREAM_ROWS = (
         size=1024,
         loops=("asyncio",),
     ),
+    *(
+        Row(f"js-{name}{suffix}", title + more, f"consume.{name}", who, size=size, loops=loops)
+        for name, title, who in (
+            ("messages", "JetStream: read on and on, `ack` each", ("tidings", "natsio")),
+            ("fetch", "JetStream: fetch 256, `ack` each", JETSTREAM),
+            ("ordered", "JetStream: read a stream in order", JETSTREAM),
+        )
+        for suffix, more, size, loops in (("", "", 16, LOOPS), ("-1k", ", 1,024 bytes", 1024, LOOPS[:1]))
+    ),
 )
 
 SERVICE_ROWS = (
@@ -129,6 +138,8 @@ TARGETS = (
     *(Target(row.name, "natsio", 1, ours="tidings-pure") for row in CLIENT_ROWS),
     *(Target(name, "natsio", 1.7) for name in ("js-publish", "js-publish-1k")),
     *(Target(name, "natsio", 4) for name in ("js-async", "js-async-1k")),
+    *(Target(name, "natsio", 3) for name in ("js-messages", "js-messages-1k", "js-fetch", "js-fetch-1k")),
+    *(Target(name, "nats-py", 4) for name in ("js-ordered", "js-ordered-1k")),
     Target("model", "faststream", 15, ours="tidings-services"),
     Target("injected", "faststream", 50, ours="tidings-services"),
     Target("chain", "faststream", 20, ours="tidings-services"),

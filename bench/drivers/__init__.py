@@ -4,7 +4,8 @@ The functions hand out the library's own objects, so that the timed loops call i
 `flush` and `request` with nothing in between. A driver holds only what differs.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -34,6 +35,18 @@ class ClientDriver(Protocol):
 
     async def acknowledged(self, js: Any) -> None:
         """Wait until every `publish_async` is acknowledged."""
+
+    async def consumer(self, js: Any, stream: str) -> Any:
+        """A new pull consumer of the stream, which begins at its first message."""
+
+    def fetch(self, consumer: Any, count: int) -> Awaitable[list[Any]]:
+        """So many messages, each with an `ack`."""
+
+    def read(self, consumer: Any) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+        """The messages as an iterator that goes on; each has an `ack`."""
+
+    def read_in_order(self, js: Any, stream: str) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+        """The messages of the stream through an ordered consumer, from the first one."""
 
 
 def load(name: str) -> ClientDriver:

@@ -1,6 +1,7 @@
 """nats-py: a callback must be a coroutine function; subjects are checked, as by the others."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from nats.aio.client import Client
@@ -44,3 +45,18 @@ def jetstream(client: Client) -> JetStreamContext:
 
 async def acknowledged(js: JetStreamContext) -> None:
     await js.publish_async_completed()
+
+
+async def consumer(js: JetStreamContext, stream: str) -> JetStreamContext.PullSubscription:
+    return await js.pull_subscribe(">", stream=stream)
+
+
+def fetch(consumer: JetStreamContext.PullSubscription, count: int) -> Awaitable[list[Msg]]:
+    return consumer.fetch(count)
+
+
+@asynccontextmanager
+async def read_in_order(js: JetStreamContext, stream: str) -> AsyncIterator[AsyncIterator[Msg]]:
+    subscription = await js.subscribe(">", stream=stream, ordered_consumer=True)
+    yield subscription.messages
+    await subscription.unsubscribe()

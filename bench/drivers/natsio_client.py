@@ -1,10 +1,11 @@
 """natsio: `subscribe` is a plain call, and a plain callback is called without a coroutine."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import natsio
-from natsio.jetstream import JetStreamContext
+from natsio.jetstream import Consumer, ConsumerConfig, JetStreamContext, JsMsg
 
 MODULE = "natsio"
 
@@ -38,3 +39,21 @@ def jetstream(client: natsio.Client) -> JetStreamContext:
 
 async def acknowledged(js: JetStreamContext) -> None:
     await js.publish_async_complete()
+
+
+async def consumer(js: JetStreamContext, stream: str) -> Consumer:
+    return await (await js.stream(stream)).create_consumer(ConsumerConfig())
+
+
+def fetch(consumer: Consumer, count: int) -> Awaitable[list[JsMsg]]:
+    return consumer.fetch(count)
+
+
+def read(consumer: Consumer) -> AbstractAsyncContextManager[AsyncIterator[JsMsg]]:
+    return consumer.consume()
+
+
+@asynccontextmanager
+async def read_in_order(js: JetStreamContext, stream: str) -> AsyncIterator[AsyncIterator[JsMsg]]:
+    async with (await js.stream(stream)).ordered_consumer() as messages:
+        yield aiter(messages)

@@ -12,7 +12,7 @@ from tests.nats.jetstream.consuming import numbers, sequences
 
 from tidings.nats import Client, connect
 from tidings.nats.errors import Error
-from tidings.nats.jetstream import Consumer, Stream, StreamConfig
+from tidings.nats.jetstream import Consumer, Stream
 from tidings.nats.jetstream.errors import JetStreamError
 from tidings.nats.server import NatsCluster, NatsServer
 

@@ -75,14 +75,16 @@ async def test_a_cancelled_fetch_leaves_nothing_and_gives_back_what_came(nats_ur
     async with numbered(nats_url, name, 3) as (client, stream):
         consumer = await stream.create_consumer(name="c", ack_wait=60)
         routes = len(client.subscriptions)
-        async with leaves_nothing():
-            fetch = asyncio.create_task(consumer.fetch(5, 20))
-            while (await consumer.info()).num_ack_pending < 3:
-                pass
-            fetch.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await fetch
-        assert len(client.subscriptions) == routes
+        tasks = len(asyncio.all_tasks())
+        fetch = asyncio.create_task(consumer.fetch(5, 20))
+        while (await consumer.info()).num_ack_pending < 3:
+            pass
+        fetch.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetch
+        # What was under way is waited for, to give it back too.
+        await eventually(lambda: len(client.subscriptions) == routes)
+        await eventually(lambda: len(asyncio.all_tasks()) == tasks)
         assert sorted(numbers(await consumer.fetch(3, 10))) == [1, 2, 3]
 
 

@@ -264,19 +264,20 @@ class Acks(Subscription):
         self._give_up(list(self._waiting), lost)
 
     def _give_up(self, replies: Collection[str], error_for: Any) -> None:
-        for reply in replies:
+        for number, reply in enumerate(replies):
             waiting = self._waiting.pop(reply)
             self._again.pop(reply, None)
-            self._fail(waiting, error_for(waiting[3]))
+            # Of an error that nobody looks at asyncio says so in its log; the first says it for all.
+            self._fail(waiting, error_for(waiting[3]), is_told=number > 0)
         self._check_empty()
 
-    def _fail(self, waiting: Waiting, error: Exception) -> None:
+    def _fail(self, waiting: Waiting, error: Exception, is_told: bool = False) -> None:
         future, sender = waiting[0], waiting[2]
         if not future.done():
             future.set_exception(error)
             if sender is not None:
                 sender.failed(waiting, error)
-            else:
+            if sender is None or is_told:
                 future.exception()  # whoever stopped waiting need not be told
         if sender is not None:
             sender.pending -= 1

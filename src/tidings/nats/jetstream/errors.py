@@ -280,15 +280,18 @@ class ApiError(JetStreamError):
         code: its kind, as in HTTP.
         err_code: what exactly it is (ADR-7); 0 when the server does not say.
         description: the server's text.
+        request: what it answered: the subject, without the prefix of the API; empty when it was no request.
     """
 
     err_codes: ClassVar[tuple[int, ...]] = ()
 
-    def __init__(self, code: int = 0, err_code: int = 0, description: str = "") -> None:
-        super().__init__(f"{description or 'no description'} (code {code}, err_code {err_code})")
+    def __init__(self, code: int = 0, err_code: int = 0, description: str = "", request: str = "") -> None:
+        text = f"{description or 'no description'} (code {code}, err_code {err_code})"
+        super().__init__(f"{request}: {text}" if request else text)
         self.code = code
         self.err_code = err_code
         self.description = description
+        self.request = request
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -470,11 +473,11 @@ _BY_CODE: dict[int, type[ApiError]] = {
 }
 
 
-def api_error(error: Mapping[str, Any]) -> ApiError:
-    """The exception for the ``error`` object of an answer."""
+def api_error(error: Mapping[str, Any], request: str = "") -> ApiError:
+    """The exception for the ``error`` object of an answer to `request`."""
     code, err_code = _number(error.get("code")), _number(error.get("err_code"))
     kind = _BY_ERR_CODE.get(err_code) or _BY_CODE.get(code) or ApiError
-    return kind(code, err_code, str(error.get("description") or ""))
+    return kind(code, err_code, str(error.get("description") or ""), request)
 
 
 def _number(value: object) -> int:

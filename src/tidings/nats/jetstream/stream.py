@@ -171,7 +171,7 @@ class Stream(Administration):
             await self.api.request(f"STREAM.MSG.DELETE.{self.name}", body)
         except ApiError as error:
             if error.err_code == _DELETE_FAILED and "no message found" in error.description:
-                raise MessageNotFoundError(404, error.err_code, error.description) from None
+                raise MessageNotFoundError(404, error.err_code, error.description, error.request) from None
             raise
 
     def get_batch(
