@@ -69,6 +69,8 @@ def publish_headers(headers: HeaderInput | None, options: Mapping[str, Any]) -> 
         ConfigError: a value that makes no sense.
         TypeError: an option that there is not.
     """
+    if len(options) == 1 and not headers and (msg_id := options.get("msg_id")) is not None:
+        return {MSG_ID: _text("msg_id", msg_id)}  # what most ask for
     asked: dict[str, str] = {}
     for name, value in options.items():
         if value is None:

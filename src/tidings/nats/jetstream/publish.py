@@ -211,9 +211,10 @@ class Publishing(Part):
         return await open_counter(self.api, stream)
 
     def _headers(self, headers: HeaderInput | None, options: PublishOptions) -> HeaderInput | None:
-        for name, level in LEVELS.items():
-            if options.get(name) is not None:
-                self.api.require(level, name)
+        if not LEVELS.keys().isdisjoint(options):
+            for name, level in LEVELS.items():
+                if options.get(name) is not None:
+                    self.api.require(level, name)
         return publish_headers(headers, options)
 
     def _open_window(self) -> Window:
