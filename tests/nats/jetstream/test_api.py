@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.nats.jetstream.answering import answering
 
-from tidings.nats import Client, ConnectionClosedError, Msg, ProtocolError, TimeoutError, connect
+from tidings.nats import ConnectionClosedError, Msg, ProtocolError, TimeoutError, connect
 from tidings.nats.jetstream import Api
 from tidings.nats.jetstream.api import REQUIRED_LEVEL
 from tidings.nats.jetstream.errors import (
@@ -17,19 +17,6 @@ from tidings.nats.jetstream.errors import (
     StreamNotFoundError,
 )
 from tidings.nats.server import NatsServer
-
-
-@contextlib.asynccontextmanager
-async def answering(url: str, prefix: str, answer: Callable[[Msg], bytes]) -> AsyncIterator[Client]:
-    """A client, and beside it somebody who answers below `prefix` in the place of JetStream."""
-    async with await connect(url) as server, await connect(url) as client:
-
-        async def respond(request: Msg) -> None:
-            await request.respond(answer(request))
-
-        await server.subscribe(f"{prefix}.>", cb=respond)
-        await server.flush()
-        yield client
 
 
 class TestRequests:
