@@ -112,6 +112,11 @@ class TestLevels:
             with pytest.raises(ApiLevelError, match="level 99"):
                 await Api(client).request("INFO", level=99)
 
+    async def test_before_there_was_a_server_nothing_is_refused(self) -> None:
+        client = await connect("nats://127.0.0.1:1", retry_on_failed_connect=True)
+        Api(client).require(99, "that")
+        await client.close()
+
     @pytest.mark.parametrize("level", [None, "5", True, [1]])
     async def test_a_server_that_says_nothing_of_use_has_level_0(
         self, nats_url: str, monkeypatch: pytest.MonkeyPatch, level: object

@@ -137,7 +137,7 @@ class TestInARow:
         self, nats_url: str, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async with stream_of(nats_url, name, 0) as stream:
-            monkeypatch.setattr(type(stream.api.connection), "server_info", {})
+            monkeypatch.setattr(type(stream.api.connection), "server_info", {"version": "2.10.0"})
             with pytest.raises(ApiLevelError, match="in batches needs JetStream API level 1"):
                 stream.get_batch(5)
             with pytest.raises(ApiLevelError):

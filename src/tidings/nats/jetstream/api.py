@@ -41,12 +41,12 @@ class Api:
         return level if type(level) is int else 0
 
     def require(self, level: int, what: str) -> None:
-        """Refuse `what` when the server is below `level`.
+        """Refuse `what` when the server is below `level`; before there was a server, nothing is.
 
         Raises:
             ApiLevelError: it is.
         """
-        if level > (offered := self.level):
+        if level > (offered := self.level) and self.connection.server_info:
             raise ApiLevelError(what, level, offered)
 
     async def request(
