@@ -31,9 +31,9 @@ async def filled(client: Client, name: str, count: int = 10, **config: Any) -> S
     """A stream with messages 1 … on the subjects <name>.0, .1, .2, .0 …"""
     config = {"name": name, "subjects": [f"{name}.>"], "storage": "memory"} | config
     stream = await client.jetstream().create_stream(**config)
-    for number in range(count):
-        await client.publish(f"{name}.{number % 3}", str(number + 1).encode())
-    await client.flush()
+    for number in range(count):  # the last one is acknowledged when all are stored
+        send = client.publish if number < count - 1 else client.request
+        await send(f"{name}.{number % 3}", str(number + 1).encode())
     return stream
 
 
@@ -183,8 +183,8 @@ class TestGettingOne:
     ) -> None:
         async with await connect(nats_url) as client:
             stream = await filled(client, name, allow_direct=allowed)
-            await client.publish(f"{name}.0", b"\x00\xff", headers={"K": ["v", "w"], "Nats-Stream": "mine"})
-            await client.flush()
+            headers = {"K": ["v", "w"], "Nats-Stream": "mine"}
+            await client.request(f"{name}.0", b"\x00\xff", headers=headers)
             if direct and not allowed:
                 with pytest.raises(JetStreamUnavailableError):
                     await stream.get_msg(1, direct=True)

@@ -15,7 +15,7 @@ from tidings.nats.jetstream.errors import ConfigError
 __all__ = ["check_time", "format_time", "from_nanoseconds", "parse_time", "to_nanoseconds", "to_seconds"]
 
 _MAX_NANOSECONDS = 2**63 - 1
-_EXACT = 2**53  # above, a float does not hold every whole number
+_FINE = 2**21  # seconds; above, the next float is too far to tell nanoseconds apart
 
 # As Go prints a time: 2022-08-03 12:01:02.000001 +0000 UTC
 _GO_TIME = re.compile(r"(\S+) (\S+) ([+-]\d{2})(\d{2})(?: \S+)?")
@@ -37,9 +37,8 @@ def to_seconds(value: float | timedelta, name: str = "duration") -> float:
 
 
 def to_nanoseconds(seconds: float) -> int:
-    """Whole nanoseconds; beyond 104 days whole microseconds, which is what a float can tell apart."""
-    nanoseconds = round(seconds * 1e9)
-    return nanoseconds if nanoseconds < _EXACT else round(seconds * 1e6) * 1000
+    """Whole nanoseconds; beyond 24 days whole microseconds, which is what a float can tell apart."""
+    return round(seconds * 1e9) if seconds < _FINE else round(seconds * 1e6) * 1000
 
 
 def from_nanoseconds(value: int) -> float:
