@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from tidings.nats.core.connection import Connection
-from tidings.nats.core.options import ConnectOptions, options_from
+from tidings.nats.core.options import options_from
+
+if TYPE_CHECKING:
+    from tidings.nats.core.connect_options import ConnectOptions
 
 __all__ = ["Client", "connect"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -170,7 +169,7 @@ class TestOurCertificate:
             pass
         for password in ("wrong", None):
             with pytest.raises(SecureConnFailedError, match="key_password") as caught:
-                await connect(tls_url(server), tls=dataclasses.replace(options, key_password=password))
+                await connect(tls_url(server), tls=TLSOptions(**(vars(options) | {"key_password": password})))
             assert str(ours.key) in str(caught.value)
 
     async def test_without_one_we_are_refused(self, server: NatsServer, trust: TLSOptions) -> None:

@@ -186,7 +186,7 @@ class Connection(Lifeline):
             raise ValueError(f"workers={workers!r}: a cb has at least one worker, a reader has none")
         if ordered_by is not None and ordered_by != "subject" and not callable(ordered_by):
             raise TypeError(f'ordered_by is a function of one message or "subject", not {ordered_by!r}')
-        limits = SubscriptionLimits(pending_msgs_limit, pending_bytes_limit, limit_policy)
+        limits = SubscriptionLimits(msgs=pending_msgs_limit, bytes=pending_bytes_limit, policy=limit_policy)
         return self._subscriptions.add(subject, queue, cb, limits, max_msgs, workers, ordered_by)
 
     def new_inbox(self) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias
 
 from tidings.nats.core.creds import RawCredentials
+from tidings.nats.core.record import Record
 from tidings.nats.core.servers import Server
 from tidings.nats.core.tls import TLSOptions
 from tidings.nats.wire import BLOCK, DROP_NEW, DROP_OLD, ERROR, Msg
 
 __all__ = [
     "Callback",
-    "ConnectOptions",
     "Credentials",
     "ErrorCallback",
     "JwtCallback",
@@ -67,8 +66,7 @@ OrderedBy: TypeAlias = Callable[[Msg], Hashable] | Literal["subject"]
 """What says which messages several workers handle one after the other: those with the same key."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Options:
+class Options(Record):
     """Options of a connection. Times are in seconds, sizes in bytes.
 
     Raises:
@@ -117,15 +115,28 @@ class Options:
         lame_duck_mode_cb: the server is about to stop; the client moves to another by itself.
     """
 
+    hidden = frozenset(
+        (
+            "user",
+            "password",
+            "token",
+            "user_credentials",
+            "nkeys_seed",
+            "nkeys_seed_str",
+            "signature_cb",
+            "user_jwt_cb",
+        )
+    )
+
     name: str | None = None
-    user: Text | None = field(default=None, repr=False)
-    password: Text | None = field(default=None, repr=False)
-    token: Text | None = field(default=None, repr=False)
-    user_credentials: Credentials | None = field(default=None, repr=False)
-    nkeys_seed: SeedFile | None = field(default=None, repr=False)
-    nkeys_seed_str: Text | None = field(default=None, repr=False)
-    signature_cb: SignatureCallback | None = field(default=None, repr=False)
-    user_jwt_cb: JwtCallback | None = field(default=None, repr=False)
+    user: Text | None = None
+    password: Text | None = None
+    token: Text | None = None
+    user_credentials: Credentials | None = None
+    nkeys_seed: SeedFile | None = None
+    nkeys_seed_str: Text | None = None
+    signature_cb: SignatureCallback | None = None
+    user_jwt_cb: JwtCallback | None = None
     nkey: Text | None = None
     ignore_auth_error_abort: bool = False
     tls: ssl.SSLContext | TLSOptions | None = None
@@ -157,7 +168,7 @@ class Options:
     discovered_server_cb: Callback | None = None
     lame_duck_mode_cb: Callback | None = None
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         for name in _TEXTS:
             # The value may be a secret, so only its type is told.
             value = getattr(self, name)
@@ -227,60 +238,15 @@ def _number(name: str, value: object) -> float:
     return value
 
 
-class ConnectOptions(TypedDict, total=False):
-    """`Options` as keyword arguments of `connect`; a test keeps the two alike."""
-
-    name: str | None
-    user: Text | None
-    password: Text | None
-    token: Text | None
-    user_credentials: Credentials | None
-    nkeys_seed: SeedFile | None
-    nkeys_seed_str: Text | None
-    signature_cb: SignatureCallback | None
-    user_jwt_cb: JwtCallback | None
-    nkey: Text | None
-    ignore_auth_error_abort: bool
-    tls: ssl.SSLContext | TLSOptions | None
-    tls_hostname: str | None
-    tls_handshake_first: bool
-    connect_timeout: float
-    allow_reconnect: bool
-    max_reconnect_attempts: int
-    reconnect_time_wait: float
-    reconnect_jitter: float
-    max_reconnect_wait: float
-    reconnect_delay_cb: Callable[[int], float] | None
-    reconnect_to_server_handler: ReconnectHandler | None
-    retry_on_failed_connect: bool
-    ignore_discovered_servers: bool
-    reconnect_buffer_size: int
-    ping_interval: float
-    max_outstanding_pings: int
-    inbox_prefix: str
-    no_echo: bool
-    verbose: bool
-    pedantic: bool
-    no_randomize: bool
-    drain_timeout: float
-    error_cb: ErrorCallback | None
-    disconnected_cb: Callback | None
-    reconnected_cb: Callback | None
-    closed_cb: Callback | None
-    discovered_server_cb: Callback | None
-    lame_duck_mode_cb: Callback | None
-
-
 def options_from(given: Mapping[str, Any]) -> Options:
     """Build `Options`. Raises TypeError that names an option there is not."""
-    unknown = sorted(set(given) - set(ConnectOptions.__annotations__))
+    unknown = sorted(set(given) - set(Options.fields))
     if unknown:
         raise TypeError(f"connect() has no option {', '.join(map(repr, unknown))}")
     return Options(**given)
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionLimits:
+class SubscriptionLimits(Record):
     """How much a subscription holds for a slow reader; 0 is no limit.
 
     Attributes:
@@ -293,7 +259,7 @@ class SubscriptionLimits:
     bytes: int = 0
     policy: LimitPolicy = "drop_new"
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.policy not in _POLICIES:
             raise ValueError(f"limit_policy is one of {', '.join(_POLICIES)}, not {self.policy!r}")
         for name, value in (("pending_msgs_limit", self.msgs), ("pending_bytes_limit", self.bytes)):

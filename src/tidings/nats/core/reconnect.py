@@ -10,7 +10,6 @@ import builtins
 import enum
 import inspect
 import logging
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -276,6 +275,8 @@ class WayBack:
 
     def _delay(self) -> float:
         """Seconds to wait before the next round."""
+        import random  # here, because the import of the client need not pay for it
+
         self._rounds += 1
         options = self._options
         if options.reconnect_delay_cb is not None:

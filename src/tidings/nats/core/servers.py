@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +14,6 @@ DEFAULT_PORT = 4222
 _SCHEMES = ("nats", "tls")
 
 
-@dataclass
 class Server:
     """One server of the pool.
 
@@ -30,16 +27,40 @@ class Server:
         is_discovered: whether another server named it, not the user.
     """
 
-    host: str
-    port: int
-    user: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-    token: str | None = field(default=None, repr=False)
-    failures: int = 0
-    is_discovered: bool = False
-    scheme: str = "nats"
-    tls_name: str | None = None
-    refusal: str | None = field(default=None, repr=False)
+    __slots__ = (
+        "failures",
+        "host",
+        "is_discovered",
+        "password",
+        "port",
+        "refusal",
+        "scheme",
+        "tls_name",
+        "token",
+        "user",
+    )
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        scheme: str = "nats",
+        user: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        tls_name: str | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.scheme = scheme
+        self.user = user
+        self.password = password
+        self.token = token
+        self.tls_name = tls_name
+        self.refusal: str | None = None
+        self.failures = 0
+        self.is_discovered = False
 
     @property
     def address(self) -> str:
@@ -52,8 +73,18 @@ class Server:
         """What the server's certificate must be for."""
         return self.tls_name or self.host
 
+    def without_credentials(self) -> Server:
+        """A copy to show to others."""
+        copy = Server(self.host, self.port, scheme=self.scheme, tls_name=self.tls_name)
+        copy.failures = self.failures
+        copy.is_discovered = self.is_discovered
+        return copy
+
     def __str__(self) -> str:
         return self.address
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.address} failures={self.failures}>"
 
 
 def parse_server(url: str) -> Server:
@@ -126,6 +157,13 @@ def _inherited_name(server: Server, source: Server) -> str | None:
     return source.tls_name or (None if _is_address(source.host) else source.host)
 
 
+def _shuffle(servers: list[Server]) -> None:
+    if len(servers) > 1:
+        import random  # here, because most programs name one server
+
+        random.shuffle(servers)
+
+
 def _is_address(host: str) -> bool:
     import ipaddress  # here, because only discovery needs it
 
@@ -159,7 +197,7 @@ class ServerPool:
         if not parsed:
             raise ValueError("no server given; write connect('nats://localhost:4222')")
         if self._shuffle:
-            random.shuffle(parsed)
+            _shuffle(parsed)
         self._servers = parsed
 
     def __len__(self) -> int:
@@ -193,7 +231,7 @@ class ServerPool:
             server.tls_name = _inherited_name(server, source)
             server.is_discovered = True
         if self._shuffle:
-            random.shuffle(new)
+            _shuffle(new)
         self._servers += new
         return [server.address for server in new]
 
@@ -215,7 +253,7 @@ class ServerPool:
 
     def shown(self) -> list[Server]:
         """Copies to show to the user, in order, without credentials."""
-        return [replace(server, user=None, password=None, token=None) for server in self._servers]
+        return [server.without_credentials() for server in self._servers]
 
     def move_last(self, server: Server) -> None:
         """Let every other server come before this one."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+
+from tidings.nats.core.record import Record
 
 __all__ = ["ConnectedServer", "Stats"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Record):
     """Counters of a client since it was made; ``dict(stats)`` and ``stats["in_msgs"]`` work too.
 
     Attributes:
@@ -32,17 +32,16 @@ class Stats:
 
     def keys(self) -> Iterator[str]:
         """The names of the counters."""
-        return (field.name for field in fields(self))
+        return iter(self.fields)
 
     def __getitem__(self, name: str) -> int:
-        if name not in self.keys():
+        if name not in self.fields:
             raise KeyError(name)
         value: int = getattr(self, name)
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectedServer:
+class ConnectedServer(Record):
     """The server at the other end, as its INFO tells.
 
     Attributes:

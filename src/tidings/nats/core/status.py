@@ -57,8 +57,13 @@ class Status:
         """The server at the other end; None while there is none."""
         if self._link is None:
             return None
-        names = ("server_id", "server_name", "version", "cluster")
-        return ConnectedServer(*(str(self._info.get(name) or "") for name in names))
+
+        def told(name: str) -> str:
+            return str(self._info.get(name) or "")
+
+        return ConnectedServer(
+            id=told("server_id"), name=told("server_name"), version=told("version"), cluster=told("cluster")
+        )
 
     def _count_past(self, link: Link) -> None:
         """`link` is over: keep what came over it."""
