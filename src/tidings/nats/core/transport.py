@@ -10,13 +10,16 @@ from typing import Any, TypeAlias
 
 from tidings.nats.core.servers import Server
 
-__all__ = ["open_tcp"]
+__all__ = ["is_local", "open_tcp"]
 
 # What `getaddrinfo` returns for an address: family, type, protocol, canonical name, address.
 Address: TypeAlias = "tuple[int, int, int, str, tuple[Any, ...]]"
 
 # What the transport may hold unsent before it asks us to pause; small writes are gathered before it.
 _HIGH_WATER = 1024 * 1024
+# For a server on this machine, which no delay has to be bridged to: left to itself the kernel's buffer
+# grows to many MiB that no cache holds, and the server spends a fifth more on each large message.
+_LOCAL_RECEIVE_BUFFER = 256 * 1024
 # How long an address has before the next one is tried beside it: RFC 8305, section 5.
 _STAGGER = 0.25
 
@@ -39,11 +42,18 @@ async def open_tcp(server: Server, protocol: asyncio.BaseProtocol) -> None:
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if is_local(sock.getpeername()[0]):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _LOCAL_RECEIVE_BUFFER)
         transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
     except BaseException:
         sock.close()
         raise
     transport.set_write_buffer_limits(high=_HIGH_WATER)
+
+
+def is_local(address: str) -> bool:
+    """Whether `address` is one of this machine's own."""
+    return address == "::1" or address.startswith(("127.", "::ffff:127."))
 
 
 def _in_turn(addresses: Sequence[Address]) -> list[Address]:
