@@ -45,6 +45,7 @@ from tidings.nats.errors import (
     SlowConsumerError,
     StaleConnectionError,
     TimeoutError,
+    WebSocketError,
 )
 from tidings.nats.version import __version__
 from tidings.nats.wire import Headers, Msg
@@ -90,6 +91,7 @@ __all__ = [
     "Subscription",
     "TLSOptions",
     "TimeoutError",
+    "WebSocketError",
     "__version__",
     "connect",
     "events",

@@ -4,6 +4,7 @@
 
     Error
     ├── ProtocolError                    the peer sent bytes that are not the NATS protocol
+    │   └── WebSocketError               … or not WebSocket, or it refuses to speak it
     ├── BadSubjectError   (ValueError)   a subject that would break the line protocol or names nothing
     ├── BadHeaderError    (ValueError)   a header name or value that would break the header block
     ├── MaxPayloadError   (ValueError)   headers and payload exceed what the server accepts
@@ -63,6 +64,7 @@ __all__ = [
     "SlowConsumerError",
     "StaleConnectionError",
     "TimeoutError",
+    "WebSocketError",
 ]
 
 
@@ -72,6 +74,18 @@ class Error(Exception):
 
 class ProtocolError(Error):
     """The peer sent bytes that are not the NATS protocol, or that exceed a limit of ours."""
+
+
+class WebSocketError(ProtocolError):
+    """The server, or a proxy before it, refuses WebSocket or breaks its rules (RFC 6455).
+
+    Attributes:
+        status: of the HTTP response that refused it; None for what came after it.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class BadSubjectError(Error, ValueError):

@@ -15,6 +15,8 @@ from tidings.nats.core.options import (
     SeedFile,
     SignatureCallback,
     Text,
+    Transport,
+    WebSocketHeaders,
 )
 from tidings.nats.core.tls import TLSOptions
 
@@ -38,6 +40,9 @@ class ConnectOptions(TypedDict, total=False):
     tls: ssl.SSLContext | TLSOptions | None
     tls_hostname: str | None
     tls_handshake_first: bool
+    ws_connection_headers: WebSocketHeaders | None
+    ws_compression: bool
+    transport: Transport | None
     connect_timeout: float
     allow_reconnect: bool
     max_reconnect_attempts: int

@@ -16,10 +16,11 @@ from tidings.nats.core.auth import credentials
 from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server
 from tidings.nats.core.tls import context_of, explained, is_tls_error, is_tls_wanted, upgrade
-from tidings.nats.core.transport import open_tcp
+from tidings.nats.core.transport import not_connected, open_stream
 from tidings.nats.errors import (
     AuthorizationError,
     ConnectionClosedError,
+    MissingExtraError,
     PermissionsError,
     ProtocolError,
     SecureConnFailedError,
@@ -270,16 +271,20 @@ class Link(asyncio.BufferedProtocol):
         """The handshake: INFO, our CONNECT and PING, and what comes before the PONG.
 
         A second INFO, or +OK on a verbose connection, may come in between. TLS comes after INFO, or before
-        it with ``tls_handshake_first``.
+        it with ``tls_handshake_first``; below a WebSocket it is there already, or never.
         """
-        if options.tls_handshake_first:
+        if self._transport is None:
+            raise not_connected()
+        if options.tls_handshake_first and not self.server.is_websocket:
             await self._secure(options)
         info = await self._next_event()
         if not isinstance(info, Info):
             raise ProtocolError(f"the server's first line is INFO, not {info!r}")
         self.info = info.fields
-        asks_for_tls = self.server.scheme == "tls" or options.asks_for_tls
-        if not self.is_secure and is_tls_wanted(self.server, asks_for_tls, self.info):
+        asks_for_tls = self.server.must_be_secure or options.asks_for_tls
+        if not (self.is_secure or self.server.is_websocket) and is_tls_wanted(
+            self.server, asks_for_tls, self.info
+        ):
             await self._secure(options)
         fields = connect_fields(options) | await credentials(self.server, options, self.info)
         if self.is_secure:
@@ -305,8 +310,10 @@ class Link(asyncio.BufferedProtocol):
 
     def silence(self, options: Options) -> str:
         """Why a server that was reached may have said nothing, if there is something to try."""
-        asks_for_tls = self.server.scheme == "tls" or options.asks_for_tls
+        asks_for_tls = self.server.must_be_secure or options.asks_for_tls
         if self._transport is None or self.info or not asks_for_tls or options.tls_handshake_first:
+            return ""
+        if self.server.is_websocket:
             return ""
         return "; one that starts with TLS waits for tls_handshake_first=True"
 
@@ -329,7 +336,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport = await upgrade(self._transport, self, self.server, context, options.tls_hostname)
         self.is_secure = True
         # From now on for good, and for those it names: nobody between shall talk us out of it later.
-        self.server.scheme = "tls"
+        self.server.insist_on_tls()
 
     async def _next_event(self) -> Event:
         """The next event of the handshake. Raises what ended the link, if it ended."""
@@ -414,12 +421,13 @@ async def open_link(
     Raises:
         OSError, TimeoutError: it cannot be reached.
         AuthorizationError, ServerError, SecureConnFailedError, SecureConnWantedError,
-            InvalidUserCredentialsError, ProtocolError: it can, and that is all.
+            InvalidUserCredentialsError, ProtocolError, WebSocketError: it can, and that is all.
+        MissingExtraError: a WebSocket needs the extra ``websocket``.
     """
     link = Link(server, routes, on_event, on_lost)
     try:
         async with asyncio.timeout(options.connect_timeout):
-            await open_tcp(server, link)
+            await _connect(link, options)
             await link.greet(options)
     except builtins.TimeoutError as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -431,6 +439,21 @@ async def open_link(
         if not link.is_greeted:
             link.abort()
     return link
+
+
+async def _connect(link: Link, options: Options) -> None:
+    if not link.server.is_websocket:
+        await open_stream(link.server, link, options.transport)
+        return
+    try:
+        from tidings.nats.core.websocket import open_websocket  # here, because it loads `websockets`
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "websockets":
+            raise
+        raise MissingExtraError(
+            f'{link.server} is a WebSocket, which needs another package: pip install "tidings[websocket]"'
+        ) from error
+    link.is_secure = await open_websocket(link.server, options, link, link.abort)
 
 
 def connect_fields(options: Options) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from tidings.nats.core.creds import RawCredentials
@@ -27,6 +28,8 @@ __all__ = [
     "SignatureCallback",
     "SubscriptionLimits",
     "Text",
+    "Transport",
+    "WebSocketHeaders",
 ]
 
 Callback: TypeAlias = Callable[[], "Awaitable[object] | object"]
@@ -54,6 +57,19 @@ SignatureCallback: TypeAlias = Callable[[str], bytes | str | Awaitable[bytes | s
 """Called with the server's nonce; gives the Ed25519 signature over it: 64 bytes, or base64 of them."""
 JwtCallback: TypeAlias = Callable[[], str | bytes | bytearray | Awaitable[str | bytes | bytearray]]
 """Called for the user's JWT; plain or async."""
+
+WebSocketHeadersValue: TypeAlias = Mapping[str, str | Sequence[str]]
+WebSocketHeaders: TypeAlias = (
+    WebSocketHeadersValue | Callable[[], WebSocketHeadersValue | Awaitable[WebSocketHeadersValue]]
+)
+"""Names of HTTP headers with a value or several each, or a function, plain or async, that is asked for them
+at each connect."""
+Transport: TypeAlias = Callable[[str, int, asyncio.BufferedProtocol], Awaitable[object]]
+"""Connects a protocol to a host and a port, in its own way.
+
+When it returns, it has called ``protocol.connection_made`` with an `asyncio.Transport`, as the loop's
+``create_connection`` does. What it returns is not looked at.
+"""
 
 LimitPolicy: TypeAlias = Literal["drop_new", "drop_old", "block", "error"]
 """What a subscription does when it holds as much as it may.
@@ -88,6 +104,10 @@ class Options(Record):
             or a ``tls://`` one, is verified by the authorities of the system.
         tls_hostname: the name in the server's certificate, where that is not the name dialled.
         tls_handshake_first: TLS before the server's INFO, for a server that is set to it.
+        ws_connection_headers: HTTP headers for the request that opens a WebSocket, for a proxy; see
+            `WebSocketHeaders`.
+        ws_compression: ask a WebSocket for compression (permessage-deflate); it takes part if it is set to.
+        transport: connects to a server in place of TCP, see `Transport`; TLS and WebSocket go over it.
         connect_timeout: for one server: TCP, INFO, CONNECT and the first PONG.
         allow_reconnect: whether a lost connection is taken up again.
         max_reconnect_attempts: failed attempts in a row for each server; negative is no limit.
@@ -125,6 +145,7 @@ class Options(Record):
             "nkeys_seed_str",
             "signature_cb",
             "user_jwt_cb",
+            "ws_connection_headers",
         )
     )
 
@@ -142,6 +163,9 @@ class Options(Record):
     tls: ssl.SSLContext | TLSOptions | None = None
     tls_hostname: str | None = None
     tls_handshake_first: bool = False
+    ws_connection_headers: WebSocketHeaders | None = None
+    ws_compression: bool = False
+    transport: Transport | None = None
     connect_timeout: float = 2.0
     allow_reconnect: bool = True
     max_reconnect_attempts: int = 60
@@ -191,6 +215,9 @@ class Options(Record):
                 raise TypeError(f"{name} is a function, not {type(callback).__name__}")
         if not isinstance(self.tls, ssl.SSLContext | TLSOptions | None):
             raise TypeError(f"tls is an ssl.SSLContext or TLSOptions, not {self.tls!r}")
+        headers = self.ws_connection_headers
+        if headers is not None and not isinstance(headers, Mapping) and not callable(headers):
+            raise TypeError(f"ws_connection_headers is a mapping or a function, not {type(headers).__name__}")
         _check_keys(self)
 
     @property
@@ -213,6 +240,7 @@ _CALLBACKS = (
     "lame_duck_mode_cb",
     "reconnect_delay_cb",
     "reconnect_to_server_handler",
+    "transport",
 )
 
 

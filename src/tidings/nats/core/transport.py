@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
+from tidings.nats.core.options import Transport
 from tidings.nats.core.servers import Server
+from tidings.nats.errors import ConnectionError, Error
 
-__all__ = ["is_local", "open_tcp"]
+__all__ = ["is_local", "not_connected", "open_stream", "open_tcp"]
 
 # What `getaddrinfo` returns for an address: family, type, protocol, canonical name, address.
 Address: TypeAlias = "tuple[int, int, int, str, tuple[Any, ...]]"
@@ -22,6 +24,33 @@ _HIGH_WATER = 1024 * 1024
 _LOCAL_RECEIVE_BUFFER = 256 * 1024
 # How long an address has before the next one is tried beside it: RFC 8305, section 5.
 _STAGGER = 0.25
+
+
+async def open_stream(
+    server: Server, protocol: asyncio.BufferedProtocol, transport: Transport | None = None
+) -> None:
+    """Connect `protocol` to `server` by `transport`, over TCP where that is None.
+
+    Raises:
+        OSError, ConnectionError: it cannot be reached.
+    """
+    if transport is None:
+        await open_tcp(server, protocol)
+        return
+    try:
+        await transport(server.host, server.port, protocol)
+    except (OSError, Error):
+        raise
+    except Exception as error:  # a proxy's library has errors of its own
+        raise ConnectionError(f"transport cannot connect to {server}: {error!r}") from error
+
+
+def not_connected() -> TypeError:
+    """What is raised when ``transport`` returned and did not do its work."""
+    return TypeError(
+        "transport returned and has not connected the protocol it was given; await "
+        "loop.create_connection(lambda: protocol, …), or call protocol.connection_made(transport)"
+    )
 
 
 async def open_tcp(server: Server, protocol: asyncio.BaseProtocol) -> None:
