@@ -29,9 +29,12 @@ from tidings.nats.errors import (
     TimeoutError,
 )
 from tidings.nats.version import __version__
-from tidings.nats.wire import Encoder, Err, Event, Info, Parser, Ping, Pong, Route
+from tidings.nats.wire import MAX_PAYLOAD, Encoder, Err, Event, Info, Parser, Ping, Pong, Route
 
 __all__ = ["Link", "is_harmless", "is_passing", "open_link", "server_error"]
+
+# Bytes; the server's own default.
+_DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
 
 class Link(asyncio.BufferedProtocol):
@@ -176,6 +179,12 @@ class Link(asyncio.BufferedProtocol):
     def unconfirmed(self) -> int:
         """Bytes written since what the last PONG proves to have arrived; lost, perhaps, if the link is."""
         return self._written - self._confirmed
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that the server takes in one message, as far as what it says makes sense."""
+        limit = self.info.get("max_payload")
+        return min(limit, MAX_PAYLOAD) if type(limit) is int and limit > 0 else _DEFAULT_MAX_PAYLOAD
 
     async def writable(self) -> None:
         """Wait until the socket takes more, or the link is gone."""
@@ -453,7 +462,9 @@ async def _connect(link: Link, options: Options) -> None:
         raise MissingExtraError(
             f'{link.server} is a WebSocket, which needs another package: pip install "tidings[websocket]"'
         ) from error
-    link.is_secure = await open_websocket(link.server, options, link, link.abort)
+    link.is_secure = await open_websocket(
+        link.server, options, link, end=link.abort, max_payload=lambda: link.max_payload
+    )
 
 
 def connect_fields(options: Options) -> dict[str, Any]:

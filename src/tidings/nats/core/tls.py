@@ -195,7 +195,10 @@ def _advice(error: Exception, name: str) -> str:
     if reason in _BAD_CERTIFICATE:
         return "it does not take our certificate; see cert_file and its authority (" + _text(error) + ")"
     if reason in _NO_TLS:
-        return "what it sent is not TLS; tls_handshake_first and wss:// are for servers that are set to it"
+        return (
+            "what it sent is not TLS; tls_handshake_first is for servers that are set to it, and wss:// for "
+            "ports that are"
+        )
     if isinstance(error, builtins.ConnectionError):
         if name:
             return f"it closed the connection during the handshake ({_text(error)})"

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -24,7 +24,7 @@ from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server
 from tidings.nats.core.tls import context_of, upgrade
 from tidings.nats.core.transport import not_connected, open_stream
-from tidings.nats.core.websocket_handshake import Deflate, refused, request_headers
+from tidings.nats.core.websocket_handshake import Deflate, because, refused, request_headers
 from tidings.nats.errors import ConnectionClosedError, WebSocketError
 
 __all__ = ["MAX_FRAME", "WebSocket", "open_websocket"]
@@ -37,7 +37,8 @@ READ_SIZE = 256 * 1024
 
 # So much is handed to the link before others get a turn.
 _TURN_SIZE = 1024 * 1024
-# Bytes of a message that we compress: the server inflates none beyond its max_payload.
+# Bytes of a message that we compress: longer ones are hardly smaller, and the server inflates none beyond
+# its max_payload, however many of ours are in it.
 _DEFLATE_SIZE = 32 * 1024
 # Seconds that the other side has to close what it or we want closed.
 _PATIENCE = 1.0
@@ -52,6 +53,7 @@ async def open_websocket(
     options: Options,
     protocol: asyncio.BufferedProtocol,
     end: Callable[[Exception], object],
+    max_payload: Callable[[], int],
 ) -> bool:
     """Connect `protocol` to `server` through WebSocket, and TLS below it where that is asked for.
 
@@ -59,6 +61,7 @@ async def open_websocket(
 
     Args:
         end: ends `protocol`; told the reason when the WebSocket fails or the server closes it.
+        max_payload: what the server said of it.
 
     Returns:
         Whether it goes through TLS.
@@ -71,7 +74,8 @@ async def open_websocket(
     headers = await request_headers(options.ws_connection_headers)
     is_secure = server.must_be_secure or options.asks_for_tls
     context = await context_of(options.tls) if is_secure else None
-    socket = WebSocket(server, protocol, end, is_secure=is_secure, compress=options.ws_compression)
+    inflates = max_payload if options.ws_compression else None
+    socket = WebSocket(server, protocol, end, inflates, is_secure=is_secure)
     await open_stream(server, socket, options.transport)
     if context is not None:
         await socket.secure(context, options.tls_hostname)
@@ -86,9 +90,8 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
     Args:
         server: what it is connected to.
         protocol: what it carries; told of the connection when there is a socket, so that it can end it.
-        end: see `open_websocket`.
+        end, max_payload: see `open_websocket`; with `max_payload`, permessage-deflate is offered.
         is_secure: whether it is ``wss``.
-        compress: offer permessage-deflate.
     """
 
     def __init__(
@@ -96,25 +99,25 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
         server: Server,
         protocol: asyncio.BufferedProtocol,
         end: Callable[[Exception], object],
+        max_payload: Callable[[], int] | None = None,
         *,
         is_secure: bool = False,
-        compress: bool = False,
     ) -> None:
         super().__init__()
         self._server = server
         self._protocol = protocol
         self._end = end
+        self._max_payload = max_payload
         host = server.host if server.host.isascii() else server.host.encode("idna").decode()
         self._wire = ClientProtocol(
             WebSocketURI(is_secure, host, server.port, server.path, ""),
-            extensions=[Deflate()] if compress else None,
+            extensions=[Deflate()] if max_payload is not None else None,
             max_size=(None, MAX_FRAME),  # the frames of a message are handed on as they come
             logger=_logger,
         )
         self._loop = asyncio.get_running_loop()
         self._lower: asyncio.Transport | None = None
-        self._buffer = bytearray(READ_SIZE)
-        self._view = memoryview(self._buffer)
+        self._view = memoryview(bytearray(READ_SIZE))
         self._incoming: deque[memoryview] = deque()  # what frames brought and the link has not got yet
         self._is_reading = True  # the link takes what comes
         self._is_held = False  # the socket is not read until the link got what waits for it
@@ -130,7 +133,7 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
         """Go on through TLS. Raises as `upgrade`."""
         self._lower = await upgrade(self._socket(), self, self._server, context, hostname)
 
-    def request(self, headers: Iterable[tuple[str, str]]) -> None:
+    def request(self, headers: Sequence[tuple[str, str]]) -> None:
         """Ask the server for a WebSocket.
 
         Args:
@@ -152,9 +155,9 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
         self._lower = cast(asyncio.Transport, transport)  # uvloop's is none by its type
         self._protocol.connection_made(self)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read into."""
-        return self._buffer
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take frames apart, answer pings, hand on what they bring."""
@@ -214,11 +217,12 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send `data` in a frame; dropped once either side has closed."""
-        if self._wire.state is not State.OPEN or self.is_closing():
+        if not data or self._wire.state is not State.OPEN or self.is_closing():
             return
-        if self._wire.extensions and len(data) > _DEFLATE_SIZE:
-            for start in range(0, len(data), _DEFLATE_SIZE):
-                self._wire.send_binary(data[start : start + _DEFLATE_SIZE])
+        if self._wire.extensions and self._max_payload is not None:
+            size = min(self._max_payload(), _DEFLATE_SIZE)
+            for start in range(0, len(data), size):
+                self._wire.send_binary(data[start : start + size])
         else:
             self._wire.send_binary(data)
         lower = self._socket()
@@ -291,9 +295,7 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
         if wire.parser_exc is not None:
             is_large = isinstance(wire.parser_exc, PayloadTooBig)
             what = "a frame that is too large" if is_large else "a bad frame"
-            failure = WebSocketError(f"{self._server} sent {what}: {wire.parser_exc}")
-            failure.__cause__ = wire.parser_exc
-            return failure
+            return because(WebSocketError(f"{self._server} sent {what}: {wire.parser_exc}"), wire.parser_exc)
         if wire.close_rcvd is not None:
             if self._is_closing:
                 self._leave()

@@ -16,11 +16,11 @@ from tidings.nats.core.auth import value_of
 from tidings.nats.core.servers import Server
 from tidings.nats.errors import InvalidUserCredentialsError, WebSocketError
 
-__all__ = ["Deflate", "refused", "request_headers"]
+__all__ = ["Deflate", "because", "refused", "request_headers"]
 
-# RFC 9110, sections 5.1 and 5.5.
+# RFC 9110, sections 5.1 and 5.5, which leaves more than ASCII to chance.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
 # Those that make the handshake (RFC 6455, section 4.1).
 _OURS = re.compile(r"upgrade|connection|sec-websocket-.*", re.IGNORECASE)
 
@@ -57,7 +57,7 @@ def _checked(name: object, values: object) -> Sequence[str]:
         isinstance(value, str) and _VALUE.fullmatch(value) for value in listed
     ):
         raise InvalidUserCredentialsError(
-            f"ws_connection_headers: the value of {name} is no text of one line, nor several of them"
+            f"ws_connection_headers: the value of {name} is no line of ASCII, nor a list of them"
         )
     return listed
 
@@ -75,7 +75,20 @@ def refused(server: Server, error: Exception) -> WebSocketError:
         body = bytes(error.response.body or b"").decode("utf-8", "replace").strip()
         said = f" {body[:_SHOWN]!r}" if body else ""
         failure = WebSocketError(f"{server} refuses WebSocket with HTTP status {status}{said}", status)
+    return because(failure, error)
+
+
+def because(failure: WebSocketError, error: Exception) -> WebSocketError:
+    """`failure` with `error` as its cause.
+
+    Without the frames of the parser, which hold what was received; they are a generator's, and a look at
+    their variables crashes Python 3.13.0 when it is gone.
+    """
     failure.__cause__ = error
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__
     return failure
 
 
