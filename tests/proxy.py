@@ -75,6 +75,11 @@ class Proxy:
             for writer in pair:
                 writer.transport.abort()
 
+    def slip(self, data: bytes) -> None:
+        """Send clients what the server did not."""
+        for writer, _ in self._pairs:
+            writer.write(data)
+
     @contextlib.asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
         """Reset every connection and refuse new ones, until the end of the block."""

@@ -112,6 +112,7 @@ def test_text_is_text_and_is_not_told(name: str, value: object) -> None:
         "lame_duck_mode_cb",
         "reconnect_delay_cb",
         "reconnect_to_server_handler",
+        "transport",
     ],
 )
 @pytest.mark.parametrize("value", [5, "print"], ids=repr)
@@ -121,5 +122,12 @@ def test_a_callback_can_be_called(name: str, value: object) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    shown = repr(Options(user="ada", password="sesame", token="t0ken"))
-    assert not any(secret in shown for secret in ("ada", "sesame", "t0ken"))
+    headers = {"Authorization": "Bearer b3arer"}
+    shown = repr(Options(user="ada", password="sesame", token="t0ken", ws_connection_headers=headers))
+    assert not any(secret in shown for secret in ("ada", "sesame", "t0ken", "b3arer"))
+
+
+@pytest.mark.parametrize("value", ["X-A: b", 5, [("X-A", "b")]], ids=repr)
+def test_headers_are_a_mapping_or_a_function(value: object) -> None:
+    with pytest.raises(TypeError, match="ws_connection_headers"):
+        options_from({"ws_connection_headers": value})

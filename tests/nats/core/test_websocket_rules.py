@@ -34,7 +34,7 @@ class Sending:
         await web.greet(*self.header)
         assert (await web.line()).startswith(b"SUB ")
         await web.send(*self.frames)
-        while True:
+        while not self.answers or self.answers[-1][0] != CLOSE:
             self.answers.append(await web.receive())
             if self.answers[-1] == (BINARY, b"PING\r\n"):
                 await web.say(b"PONG\r\n")
@@ -100,19 +100,21 @@ class TestFrames:
 
     async def test_while_the_socket_is_full_only_the_last_ping_is_owed(self) -> None:
         """A server that pings and does not read would fill memory with answers (section 5.5.3)."""
-        go, got = asyncio.Event(), Gathered()
+        ready, go, got = asyncio.Event(), asyncio.Event(), Gathered()
         answers = list[tuple[int, bytes]]()
 
         async def script(web: Web) -> None:
             await web.greet()
             await web.line()
+            ready.set()
             await go.wait()
             await web.send(*(frame(PING, b"%d" % number) for number in range(100)), frame(BINARY, msg(b"x")))
-            while True:
+            while not answers or answers[-1][0] != CLOSE:
                 answers.append(await web.receive())
 
         async with leaves_nothing(), WebPeer(script) as peer:
             client = await subscribed(peer, got)
+            await ready.wait()
             assert client._link is not None
             socket = client._link._transport
             assert isinstance(socket, websocket.WebSocket)
