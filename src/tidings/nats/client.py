@@ -25,10 +25,10 @@ async def connect(
     """Connect to NATS.
 
     Args:
-        servers: ``nats://user:password@host:port``, ``tls://`` for one with TLS; several with commas between,
-            or a sequence. Each is tried once, in random order unless ``no_randomize``; the rest of a
-            cluster is discovered. What is special in a URL, a comma too, is percent-encoded in a user,
-            password or token.
+        servers: ``nats://user:password@host:port``, ``tls://`` for one with TLS, ``ws://`` and ``wss://`` for
+            WebSocket (extra ``websocket``); several with commas between, or a sequence. Each is tried once,
+            in random order unless ``no_randomize``; the rest of a cluster is discovered. What is special in
+            a URL, a comma too, is percent-encoded in a user, password or token.
         options: see `Options`; times in seconds, sizes in bytes.
 
     Raises:

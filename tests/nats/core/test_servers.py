@@ -119,6 +119,11 @@ class TestServerPool:
         _, b = pool
         assert (b.user, b.password, b.token) == ("ada", "secret", None)
 
+    def test_discovered_servers_are_dialled_as_the_one_that_named_them(self) -> None:
+        pool = ServerPool("wss://a/nats", shuffle=False)
+        (a,) = pool
+        assert pool.discover(["b:1", "c", "nats://d"], a) == ["wss://b:1/nats", "wss://c:443/nats"]
+
     def test_discovered_servers_go_when_they_are_named_no_more(self) -> None:
         pool = ServerPool("a,b", shuffle=False)
         a, _ = pool

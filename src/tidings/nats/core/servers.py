@@ -272,11 +272,14 @@ class ServerPool:
         named = {}
         for url in urls if isinstance(urls, list) else ():
             try:
-                server = parse_server(url)
+                server = parse_server(
+                    url if not isinstance(url, str) or "://" in url else f"{scheme}://{url}"
+                )
             except (TypeError, ValueError):
                 continue
-            server.scheme = scheme
-            named[server.host, server.port] = server
+            if server.is_websocket is (scheme in ("ws", "wss")):
+                server.scheme = scheme
+                named[server.host, server.port] = server
         return named
 
     def get(self, server: Server) -> Server | None:
