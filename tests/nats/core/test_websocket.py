@@ -168,6 +168,14 @@ async def test_headers_that_are_none(headers: Any) -> None:
     assert "sesame" not in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ["caf\u00e9..example", "\u00e9" * 64, "a..b", "\u00e9.invalid"])
+async def test_a_host_that_is_none(host: str) -> None:
+    async with leaves_nothing():
+        with pytest.raises(NoServersError) as caught:
+            await connect(f"ws://{host}")
+    assert isinstance(caught.value.__cause__, OSError)
+
+
 async def test_wrong_credentials(server: NatsServer) -> None:
     async with leaves_nothing():
         with pytest.raises(AuthorizationError):

@@ -24,7 +24,7 @@ from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server
 from tidings.nats.core.tls import context_of, upgrade
 from tidings.nats.core.transport import not_connected, open_stream
-from tidings.nats.core.websocket_handshake import Deflate, because, refused, request_headers
+from tidings.nats.core.websocket_handshake import Deflate, ascii_host, because, refused, request_headers
 from tidings.nats.errors import ConnectionClosedError, WebSocketError
 
 __all__ = ["MAX_FRAME", "WebSocket", "open_websocket"]
@@ -92,6 +92,9 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
         protocol: what it carries; told of the connection when there is a socket, so that it can end it.
         end, max_payload: see `open_websocket`; with `max_payload`, permessage-deflate is offered.
         is_secure: whether it is ``wss``.
+
+    Raises:
+        OSError: the server's host is no name.
     """
 
     def __init__(
@@ -108,9 +111,8 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
         self._protocol = protocol
         self._end = end
         self._max_payload = max_payload
-        host = server.host if server.host.isascii() else server.host.encode("idna").decode()
         self._wire = ClientProtocol(
-            WebSocketURI(is_secure, host, server.port, server.path, ""),
+            WebSocketURI(is_secure, ascii_host(server), server.port, server.path, ""),
             extensions=[Deflate()] if max_payload is not None else None,
             max_size=(None, MAX_FRAME),  # the frames of a message are handed on as they come
             logger=_logger,

@@ -16,7 +16,7 @@ from tidings.nats.core.auth import value_of
 from tidings.nats.core.servers import Server
 from tidings.nats.errors import InvalidUserCredentialsError, WebSocketError
 
-__all__ = ["Deflate", "because", "refused", "request_headers"]
+__all__ = ["Deflate", "ascii_host", "because", "refused", "request_headers"]
 
 # RFC 9110, sections 5.1 and 5.5, which leaves more than ASCII to chance.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -60,6 +60,14 @@ def _checked(name: object, values: object) -> Sequence[str]:
             f"ws_connection_headers: the value of {name} is no line of ASCII, nor a list of them"
         )
     return listed
+
+
+def ascii_host(server: Server) -> str:
+    """The server's host as the Host header has it. Raises OSError if it is no name."""
+    try:
+        return server.host if server.host.isascii() else server.host.encode("idna").decode()
+    except UnicodeError as error:
+        raise OSError(f"{server.host!r} is no host name: {error}") from None
 
 
 def refused(server: Server, error: Exception) -> WebSocketError:
