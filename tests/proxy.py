@@ -75,10 +75,10 @@ class Proxy:
             for writer in pair:
                 writer.transport.abort()
 
-    def slip(self, data: bytes) -> None:
-        """Send clients what the server did not."""
-        for writer, _ in self._pairs:
-            writer.write(data)
+    def slip_in(self, data: bytes, direction: Literal["up", "down"] = "down") -> None:
+        """Send bytes of our own on every connection, between what passes."""
+        for client_side, server_side in self._pairs:
+            (client_side if direction == "down" else server_side).write(data)
 
     @contextlib.asynccontextmanager
     async def away(self) -> AsyncIterator[None]:

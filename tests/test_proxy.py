@@ -44,13 +44,6 @@ async def test_it_forwards_both_ways() -> None:
         assert proxy.connections == 1
 
 
-async def test_it_slips_in_what_nobody_sent() -> None:
-    async with Peer(echo) as peer, Proxy(peer.url) as proxy, await Caller(proxy).connect() as caller:
-        assert await caller.say(b"a") == b"a"
-        proxy.slip(b"???")
-        assert await caller.reader.readexactly(3) == b"???"
-
-
 def test_its_url_is_that_of_the_target_elsewhere() -> None:
     proxy = Proxy("nats://user:pass@localhost:4222")
     proxy.port = 5

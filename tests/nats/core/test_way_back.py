@@ -222,7 +222,7 @@ class TestThePool:
             client.set_server_pool([other.url])
             assert [server.address for server in client.server_pool] == [other.url]
             assert client.connected_url == one.url
-            for wrong in ([], "ws://h", [5]):
+            for wrong in ([], "http://h", [5]):
                 with pytest.raises((ValueError, TypeError)):
                     client.set_server_pool(wrong)  # type: ignore[arg-type]
             one.sides[0].cut()

@@ -261,6 +261,20 @@ class TestTLS:
                     assert str(client.connected_url).startswith("wss://")
                     await talks(client, 1, 300_000)
 
+    async def test_what_blocks_waits_and_nothing_is_lost(self, authority: Authority) -> None:
+        count = 20_000
+        with secured(authority.issue("127.0.0.1")) as server:
+            trust = TLSOptions(ca_file=authority.ca)
+            async with leaves_nothing(), await connect(ws_url(server), tls=trust) as client:
+                assert client._link is not None
+                assert client._link._transport is not None
+                assert client._link._transport.get_extra_info("ssl_object").version() == "TLSv1.3"
+                sub = await client.subscribe("a", pending_msgs_limit=10, limit_policy="block")
+                for number in range(count):
+                    await client.publish("a", str(number))
+                got = [int((await sub.next_msg(timeout=10)).data) for _ in range(count)]
+                assert got == list(range(count))
+
     async def test_a_second_tls_is_not_begun(self, authority: Authority) -> None:
         """Where the server's TCP port asks for TLS too, INFO says so on the WebSocket."""
         certificate = authority.issue("127.0.0.1")

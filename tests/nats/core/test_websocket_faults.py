@@ -131,7 +131,7 @@ class TestTheNetwork:
             )
             await client.subscribe("a", cb=got)
             await client.flush()
-            proxy.slip(frame(PING, b"good") * size + garbage)
+            proxy.slip_in(frame(PING, b"good") * size + garbage)
             await away.reach()
             assert isinstance(away[0], kind)
             await back.reach()

@@ -98,9 +98,7 @@ class Server:
 
     def without_credentials(self) -> Server:
         """A copy to show to others."""
-        copy = Server(
-            self.host, self.port, scheme=self.scheme, tls_name=self.tls_name, path=self.path
-        )
+        copy = Server(self.host, self.port, scheme=self.scheme, tls_name=self.tls_name, path=self.path)
         copy.failures = self.failures
         copy.is_discovered = self.is_discovered
         return copy

@@ -12,7 +12,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus, PayloadTooBig
@@ -119,6 +119,7 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
         )
         self._loop = asyncio.get_running_loop()
         self._lower: asyncio.Transport | None = None
+        self._bottom: asyncio.Transport | None = None  # the same, or below TLS
         self._view = memoryview(bytearray(READ_SIZE))
         self._incoming: deque[memoryview] = deque()  # what frames brought and the link has not got yet
         self._is_reading = True  # the link takes what comes
@@ -154,7 +155,7 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """There is a socket."""
-        self._lower = cast(asyncio.Transport, transport)  # uvloop's is none by its type
+        self._lower = self._bottom = cast(asyncio.Transport, transport)  # uvloop's is none by its type
         self._protocol.connection_made(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -269,6 +270,10 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
             self._is_reading = True
             self._loop.call_soon(self._hand_on)
 
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the transport below knows, as ``ssl_object``."""
+        return self._lower.get_extra_info(name, default) if self._lower is not None else default
+
     def get_write_buffer_size(self) -> int:
         """Bytes, of frames, that the socket has not taken."""
         return self._lower.get_write_buffer_size() if self._lower is not None else 0
@@ -351,17 +356,17 @@ class WebSocket(asyncio.Transport, asyncio.BufferedProtocol):
         self._protocol.buffer_updated(filled)
         return filled
 
+    # The bottom is held, as asyncio's TLS, when it is, keeps the end of the connection to itself.
+
     def _hold(self) -> None:
-        lower = self._lower
-        if not self._is_held and lower is not None and not lower.is_closing():
+        if not self._is_held and self._bottom is not None and not self._bottom.is_closing():
             self._is_held = True
-            lower.pause_reading()
+            self._bottom.pause_reading()
 
     def _read_again(self) -> None:
-        lower = self._lower
-        if self._is_held and lower is not None and not lower.is_closing():
+        if self._is_held and self._bottom is not None and not self._bottom.is_closing():
             self._is_held = False
-            lower.resume_reading()
+            self._bottom.resume_reading()
 
     def _leave(self) -> None:
         """Close the socket, and end it if that takes long."""
