@@ -25,6 +25,7 @@ class Row:
     unit: Unit = Unit.RATE
     size: int = 16  # bytes of payload
     loops: tuple[str, ...] = LOOPS
+    scheme: str = "nats"  # which listener of the server; "ws" is its WebSocket
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,23 @@ CLIENT_ROWS = (
     ),
 )
 
+WEBSOCKET_ROWS = (
+    Row(
+        "ws-publish",
+        "`ws://`: awaited publish + final flush",
+        "client.publish",
+        ("tidings", "natsio"),
+        scheme="ws",
+    ),
+    Row(
+        "ws-callback",
+        "`ws://`: publish and receive on one connection, callback",
+        "client.publish_and_receive",
+        ("tidings", "natsio"),
+        scheme="ws",
+    ),
+)
+
 SERVICE_ROWS = (
     Row("model", "framework: pydantic body, `async def` handler", "services.model", SERVICES),
     Row(
@@ -92,7 +110,7 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+ROWS = (*CLIENT_ROWS, *WEBSOCKET_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
 
 TARGETS = (
     Target("publish", "natsio", 5),
@@ -104,6 +122,7 @@ TARGETS = (
     Target("requests", "nats-py", 2),
     Target("large", "natsio", 1.2),
     *(Target(row.name, "natsio", 1, ours="tidings-pure") for row in CLIENT_ROWS),
+    *(Target(row.name, "natsio", 2) for row in WEBSOCKET_ROWS),
     Target("model", "faststream", 15, ours="tidings-services"),
     Target("injected", "faststream", 50, ours="tidings-services"),
     Target("chain", "faststream", 20, ours="tidings-services"),
