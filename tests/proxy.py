@@ -75,6 +75,11 @@ class Proxy:
             for writer in pair:
                 writer.transport.abort()
 
+    def slip_in(self, data: bytes, direction: Literal["up", "down"] = "down") -> None:
+        """Send bytes of our own on every connection, between what passes."""
+        for client_side, server_side in self._pairs:
+            (client_side if direction == "down" else server_side).write(data)
+
     @contextlib.asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
         """Reset every connection and refuse new ones, until the end of the block."""
