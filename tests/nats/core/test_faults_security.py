@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.certificates import Authority, Certificate
 from tests.identities import Key, Operator, creds_text
-from tests.nats.core.gathering import Gathered, eventually, leaves_nothing, numbers
+from tests.nats.core.gathering import Gathered, Ticks, eventually, leaves_nothing, numbers
 from tests.nats.core.witness import QUICK, witnessing
 from tests.proxy import Proxy
 
@@ -204,15 +204,16 @@ class TestBlockedOverTls:
         """A socket that nobody reads hides its end: a ping in vain shows it."""
         lost, back = Gathered(), Gathered()
         async with leaves_nothing(), Proxy(secure(server.url) if encrypted else nats_url) as proxy:
-            options: dict[str, Any] = trust if encrypted else {}
-            client = await connect(
-                proxy.url, ping_interval=0.02, disconnected_cb=lost, reconnected_cb=back, **QUICK, **options
-            )
+            ticks = Ticks()
+            options: dict[str, Any] = QUICK | {"ping_interval": ticks.interval} | (trust if encrypted else {})
+            client = await connect(proxy.url, disconnected_cb=lost, reconnected_cb=back, **options)
             sub = await client.subscribe("flood", limit_policy="block", pending_msgs_limit=1)
             await client.publish("flood", b"1")
             await eventually(lambda: client._subscriptions.is_blocked)
             async with proxy.away():
-                await lost.reach(1)
+                while not lost:  # a word to make the other side's kernel say so, and one that fails
+                    ticks.tick()
+                    await asyncio.sleep(0)
                 assert not client.is_connected
             await back.reach(1)
             assert client._subscriptions.is_blocked, "nobody has read yet"
