@@ -82,7 +82,7 @@ class TestSilence:
                 no_randomize=True,
                 ping_interval=ticks.interval,
                 max_outstanding_pings=2,
-                connect_timeout=0.3,
+                connect_timeout=1.0,
                 disconnected_cb=lost,
                 **QUICK,
             )
@@ -104,7 +104,7 @@ class TestSilence:
         """It is left, and the way back is found when the silence ends."""
         async with Proxy(nats_url) as proxy:
             ticks = Ticks()
-            options = {"ping_interval": ticks.interval, "connect_timeout": 0.1}
+            options = {"ping_interval": ticks.interval, "connect_timeout": 0.5}
             async with witnessing(proxy.url, is_alone=False, **options) as witness:
                 with proxy.deaf(direction):
                     for _ in range(3):
@@ -151,12 +151,12 @@ class TestServersThatMisbehave:
             await side.ended()
 
         async with leaves_nothing(), Peer(Welcoming(), info_only) as mute, Peer(Welcoming()) as good:
-            client = await connect([mute.url], connect_timeout=0.1, **QUICK)
+            client = await connect([mute.url], connect_timeout=0.5, **QUICK)
             mute.sides[0].cut()
             await eventually(lambda: len(mute.sides) > 2)
             assert (client.is_connected, client.is_reconnecting) == (False, True)
             await eventually(lambda: isinstance(client.last_error, TimeoutError))
-            assert f"{mute.url} did not answer within 0.1 s" in str(client.last_error)
+            assert f"{mute.url} did not answer within 0.5 s" in str(client.last_error)
             with pytest.raises(ConnectionReconnectingError):
                 await client.flush()
             client.set_server_pool([good.url])
@@ -168,7 +168,7 @@ class TestServersThatMisbehave:
             with pytest.raises(NoServersError) as caught:
                 await connect(mute.url, connect_timeout=0.1)
             assert isinstance(caught.value.__cause__, TimeoutError)
-            client = await connect([mute.url, good.url], no_randomize=True, connect_timeout=0.1)
+            client = await connect([mute.url, good.url], no_randomize=True, connect_timeout=0.5)
             assert client.connected_url == good.url
             await client.close()
 
