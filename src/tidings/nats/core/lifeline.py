@@ -66,7 +66,9 @@ class Lifeline(Status):
         self._loop = asyncio.get_running_loop()
         self._events = events.Events()
         self._callbacks = Callbacks(options.error_cb, self._note_error)
-        self._way_back = WayBack(self._pool, options, self._open_link, self._callbacks.report)
+        self._way_back = WayBack(
+            self._pool, options, self._open_link, self._callbacks.report, self._note_attempt
+        )
         self._writer = Writer()
         self._subscriptions = Subscriptions(self, self._writer, self._callbacks.report, options.drain_timeout)
         self._asker = Asker(self._subscriptions, self._writer)
@@ -257,6 +259,9 @@ class Lifeline(Status):
     def _note_error(self, error: Exception) -> None:
         self._errors += 1
         self._events.emit_error(error)
+
+    def _note_attempt(self, error: Exception) -> None:
+        self._last_error = error  # the reason of being away that counts now, for whoever is refused
 
     def _take_info(self, link: Link) -> None:
         self._info = info = link.info

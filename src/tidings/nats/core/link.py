@@ -73,6 +73,7 @@ class Link(asyncio.BufferedProtocol):
         self._parser.routes = routes
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._socket: asyncio.Transport | None = None  # the same, or below TLS
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self.reason: Exception | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -92,7 +93,7 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
+        self._transport = self._socket = cast(asyncio.Transport, transport)  # uvloop's is none by its type
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Called by the loop: where to read into."""
@@ -201,15 +202,17 @@ class Link(asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""
+        # The socket's transport: asyncio's TLS, when paused, keeps the end of the connection to itself and
+        # drops in silence what is written after it.
         self._is_reading = False
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if self._socket is not None and not self._socket.is_closing():
+            self._socket.pause_reading()
 
     def resume_reading(self) -> None:
         """Take from the socket again."""
         self._is_reading = True
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._socket is not None and not self._socket.is_closing():
+            self._socket.resume_reading()
 
     def expect_pong(self, gathered: int = 0) -> asyncio.Future[None]:
         """Completes with the PONG to the PING that the caller sends now. PONGs come in order.
@@ -267,6 +270,7 @@ class Link(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return 0
+        self.resume_reading()  # TLS waits for the other side's word at the end
         transport.close()
         try:
             await asyncio.wait([self._closed], timeout=timeout)
@@ -396,7 +400,11 @@ class Link(asyncio.BufferedProtocol):
         self._writable = None
 
     def _ping(self, interval: float, max_outstanding: int, send: Callable[[], int]) -> None:
-        if not self._is_reading:  # the answers wait in the socket
+        if not self._is_reading:
+            # The answers would wait in the socket. A PONG asks for none, keeps a server content that could
+            # miss ours, and its loss shows a connection that was reset: a socket that is not read hides it.
+            if not self.paused:
+                self.write_control(b"PONG\r\n")
             self.start_pings(interval, max_outstanding, send)
             return
         unanswered = sum(waiter is None for waiter, _ in self._pongs)

@@ -155,7 +155,8 @@ class WayBack:
         pool: the servers.
         options: how long to wait, and who decides otherwise.
         open_link: connects to a server and greets it.
-        report: takes what a function of the user raises.
+        report: takes what a function of the user raises, and what the user has to mend.
+        note: takes why an attempt failed, each time.
     """
 
     def __init__(
@@ -164,11 +165,14 @@ class WayBack:
         options: Options,
         open_link: Callable[[Server], Awaitable[Link]],
         report: Callable[[Exception], None],
+        note: Callable[[Exception], None] | None = None,
     ) -> None:
         self._pool = pool
         self._options = options
         self._open_link = open_link
         self._report = report
+        self._note = note
+        self._told: set[str] = set()  # what was reported on this way back
         self._tried: set[str] = set()  # addresses, in this round
         self._rounds = 0
         self._hurry: asyncio.Event | None = None
@@ -199,6 +203,7 @@ class WayBack:
                 ``ignore_auth_error_abort`` is off.
             NoServersError: no server is left; its cause is the last reason.
         """
+        self._told.clear()
         while len(self._pool):
             server = await self._next(info)
             self._tried.add(server.address)
@@ -210,6 +215,7 @@ class WayBack:
                 self._failed(server)
                 if _refused_again(server, error) and not self._options.ignore_auth_error_abort:
                     raise
+                self._tell(error)
         raise _no_servers(self._pool, reason) from reason
 
     async def find_other(self, server: Server) -> Link | None:
@@ -221,6 +227,14 @@ class WayBack:
                 except (OSError, Error) as error:
                     logger.info("cannot move to %s: %s", other, error)
         return None
+
+    def _tell(self, error: Exception) -> None:
+        """Why we are still away. What only the user can mend is reported too, once for each text."""
+        if self._note is not None:
+            self._note(error)
+        if isinstance(error, _USERS_TO_MEND) and (text := str(error)) not in self._told:
+            self._told.add(text)
+            self._report(error)
 
     def _failed(self, server: Server) -> None:
         server.failures += 1
