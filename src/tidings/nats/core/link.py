@@ -210,6 +210,8 @@ class Link(asyncio.BufferedProtocol):
 
     def resume_reading(self) -> None:
         """Take from the socket again."""
+        if self._is_reading:
+            return
         self._is_reading = True
         if self._socket is not None and not self._socket.is_closing():
             self._socket.resume_reading()
