@@ -119,6 +119,12 @@ class TestServerPool:
         _, b = pool
         assert (b.user, b.password, b.token) == ("ada", "secret", None)
 
+    def test_a_copy_that_was_shown_is_found_again(self) -> None:
+        pool = ServerPool("ws://t0ken@a/one, ws://t0ken@a/two", shuffle=False)
+        one, two = pool.shown()
+        assert (one.path, two.path, two.token) == ("/one", "/two", None)
+        assert pool.get(two) is list(pool)[1]
+
     def test_discovered_servers_are_dialled_as_the_one_that_named_them(self) -> None:
         pool = ServerPool("wss://a/nats", shuffle=False)
         (a,) = pool

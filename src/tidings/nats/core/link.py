@@ -13,14 +13,14 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from tidings.nats.core.auth import credentials
+from tidings.nats.core.dial import dial
 from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server
 from tidings.nats.core.tls import context_of, explained, is_tls_error, is_tls_wanted, upgrade
-from tidings.nats.core.transport import not_connected, open_stream
+from tidings.nats.core.transport import not_connected
 from tidings.nats.errors import (
     AuthorizationError,
     ConnectionClosedError,
-    MissingExtraError,
     PermissionsError,
     ProtocolError,
     SecureConnFailedError,
@@ -38,7 +38,7 @@ _DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
 
 class Link(asyncio.BufferedProtocol):
-    """The protocol object of one TCP connection.
+    """The protocol object of one connection: TCP, or whatever stands in its place.
 
     Args:
         server: what it is connected to.
@@ -319,10 +319,10 @@ class Link(asyncio.BufferedProtocol):
 
     def silence(self, options: Options) -> str:
         """Why a server that was reached may have said nothing, if there is something to try."""
+        if self.server.is_websocket:
+            return ""
         asks_for_tls = self.server.must_be_secure or options.asks_for_tls
         if self._transport is None or self.info or not asks_for_tls or options.tls_handshake_first:
-            return ""
-        if self.server.is_websocket:
             return ""
         return "; one that starts with TLS waits for tls_handshake_first=True"
 
@@ -436,7 +436,7 @@ async def open_link(
     link = Link(server, routes, on_event, on_lost)
     try:
         async with asyncio.timeout(options.connect_timeout):
-            await _connect(link, options)
+            link.is_secure = await dial(server, options, link, link.abort, lambda: link.max_payload)
             await link.greet(options)
     except builtins.TimeoutError as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -448,23 +448,6 @@ async def open_link(
         if not link.is_greeted:
             link.abort()
     return link
-
-
-async def _connect(link: Link, options: Options) -> None:
-    if not link.server.is_websocket:
-        await open_stream(link.server, link, options.transport)
-        return
-    try:
-        from tidings.nats.core.websocket import open_websocket  # here, because it loads `websockets`
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] != "websockets":
-            raise
-        raise MissingExtraError(
-            f'{link.server} is a WebSocket, which needs another package: pip install "tidings[websocket]"'
-        ) from error
-    link.is_secure = await open_websocket(
-        link.server, options, link, end=link.abort, max_payload=lambda: link.max_payload
-    )
 
 
 def connect_fields(options: Options) -> dict[str, Any]:
