@@ -55,6 +55,11 @@ class Memory(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def pause_reading(self) -> None:
+        """Nothing waits here to be read."""
+
+    resume_reading = pause_reading
+
     def abort(self) -> None:
         if not self.lost:
             self.lost = True

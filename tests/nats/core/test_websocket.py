@@ -285,6 +285,16 @@ class TestTLS:
                 await talks(client, 1)
                 assert client.server_info.get("tls_required")
 
+    async def test_a_plain_websocket_of_a_server_with_tls(self, authority: Authority) -> None:
+        """What its TCP port asks for does not concern us; the user wrote ``ws://``."""
+        files = authority.issue("127.0.0.1")
+        tls = f'tls {{ cert_file: "{files.cert}", key_file: "{files.key}" }}'
+        with NatsServer(jetstream=False, config=tls + "\n" + BLOCK) as server:
+            async with leaves_nothing(), await connect(ws_url(server)) as client:
+                await talks(client, 1)
+                assert client._link is not None
+                assert not client._link.is_secure
+
     async def test_what_is_not_trusted(self, authority: Authority, tmp_path: Path) -> None:
         other = Authority(tmp_path, "another authority")
         with secured(authority.issue("nats.example")) as server:

@@ -68,7 +68,8 @@ Transport: TypeAlias = Callable[[str, int, asyncio.BufferedProtocol], Awaitable[
 """Connects a protocol to a host and a port, in its own way.
 
 When it returns, it has called ``protocol.connection_made`` with an `asyncio.Transport`, as the loop's
-``create_connection`` does. What it returns is not looked at.
+``create_connection`` does: one that can write, close, abort, pause and resume reading, and tells how much
+it has not written. What it returns is not looked at.
 """
 
 LimitPolicy: TypeAlias = Literal["drop_new", "drop_old", "block", "error"]
