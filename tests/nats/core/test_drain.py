@@ -14,6 +14,7 @@ from tidings.nats import (
     ConnectionReconnectingError,
     DrainTimeoutError,
     Msg,
+    NoServersError,
     connect,
 )
 
@@ -167,6 +168,7 @@ async def test_from_a_callback(nats_url: str, ended_by: str) -> None:
         async def last_orders(message: Msg) -> None:
             handled(message)
             if len(handled) == 1:
+                await eventually(lambda: sub.received == 5)
                 if ended_by == "unsubscribe":
                     await sub.unsubscribe(1)
                 await client.drain()
@@ -387,11 +389,71 @@ async def test_while_it_reconnects_what_is_held_is_not_lost_in_silence(nats_url:
         async with proxy.away():
             await eventually(lambda: client.is_reconnecting)
             await client.publish("drain.held", b"1")
-            with pytest.raises(ConnectionReconnectingError, match="21 bytes"):
-                await client.drain()
+            with pytest.raises(DrainTimeoutError, match="21 bytes that were published are not sent"):
+                await client.drain(timeout=0.05)
         assert client.is_closed
     (error,) = errors
     assert "21 bytes that were published could not be sent" in str(error)
+
+
+async def test_while_it_reconnects_it_waits_to_deliver_what_is_held(nats_url: str) -> None:
+    async with leaves_nothing(), Proxy(nats_url) as proxy, await connect(nats_url) as other:
+        sub = await other.subscribe("drain.held")
+        await other.flush()
+        client = await connect(proxy.url, reconnect_time_wait=0.01)
+        async with proxy.away():
+            await eventually(lambda: client.is_reconnecting)
+            await client.publish("drain.held", b"1")
+            draining = asyncio.create_task(client.drain())
+            await eventually(lambda: client.is_draining)
+            await client.publish("drain.held", b"2")
+        await draining
+        assert client.is_closed
+        assert [(await sub.next_msg()).data for _ in range(2)] == [b"1", b"2"]
+
+
+async def test_what_callbacks_answer_after_a_loss_is_delivered_too(nats_url: str) -> None:
+    gate = asyncio.Event()
+
+    async def answer_late(message: Msg) -> None:
+        await gate.wait()
+        await message.respond(b"late")
+
+    async with leaves_nothing(), Proxy(nats_url) as proxy, await connect(nats_url) as other:
+        client = await connect(proxy.url, reconnect_time_wait=0.01)
+        sub = await client.subscribe("drain.answer", cb=answer_late)
+        await client.flush()
+        asking = asyncio.create_task(other.request("drain.answer", timeout=20))
+        await eventually(lambda: sub.received)
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: sub.is_closed)
+        proxy.cut()
+        await eventually(lambda: not client.is_connected)
+        gate.set()
+        assert (await asking).data == b"late"
+        await draining
+
+
+async def test_what_is_held_is_reported_when_nothing_comes_back() -> None:
+    errors, gate = Gathered(), asyncio.Event()
+
+    async def refuse(side: Side) -> None:
+        await gate.wait()
+        await side.send(b"no\r\n")
+
+    async with leaves_nothing(), Peer(Welcoming(), refuse) as peer:
+        client = await connect(peer.url, error_cb=errors, max_reconnect_attempts=1)
+        peer.sides[0].cut()
+        await eventually(lambda: client.is_reconnecting)
+        await client.publish("drain.held", b"1")
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: client.is_draining)
+        gate.set()
+        with pytest.raises(ConnectionReconnectingError, match="21 bytes") as caught:
+            await draining
+        assert isinstance(caught.value.__cause__, NoServersError)
+        assert client.is_closed
+    assert [type(error) for error in errors] == [NoServersError, ConnectionClosedError]
 
 
 async def test_cancelling_it_closes_the_client(nats_url: str) -> None:

@@ -97,7 +97,7 @@ async def raw_publish(client: Client, subject: str, block: bytes, data: bytes) -
     link = client._link
     assert link is not None
     sizes = f"{len(block)} {len(block) + len(data)}".encode()
-    link.write(b"HPUB %b %b\r\n%b%b\r\n" % (subject.encode(), sizes, block, data))
+    link.write_control(b"HPUB %b %b\r\n%b%b\r\n" % (subject.encode(), sizes, block, data))
 
 
 async def test_the_first_of_several_replies_counts(nats_url: str) -> None:

@@ -128,7 +128,7 @@ def test_what_subjects_mean_may_be_left_to_the_server(twin, subject):
 @pytest.mark.parametrize("subject", ["", "a b", "a\r\nPING\r\n", "a\x7f", "a\ud800"])
 def test_the_protocol_is_never_broken(twin, subject):
     encoder = twin.Encoder(skip_subject_validation=True)
-    with pytest.raises(BadSubjectError, match="subject .* is empty or has white space"):
+    with pytest.raises(BadSubjectError, match=r"subject .* is empty or has white space"):
         encoder.publish(subject)
     if subject:
         with pytest.raises(BadSubjectError, match="reply subject"):

@@ -10,6 +10,7 @@ import builtins
 import enum
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -93,6 +94,7 @@ TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.RECONNECTING, Move.FAILED): State.CLOSED,
     (State.RECONNECTING, Move.DRAIN): State.DRAINING,
     (State.RECONNECTING, Move.CLOSE): State.CLOSED,
+    (State.DRAINING, Move.ESTABLISHED): State.DRAINING,  # it came back for what is still held
     (State.DRAINING, Move.LOST): State.DRAINING,  # what was delivered is still handed out
     (State.DRAINING, Move.DRAINED): State.CLOSED,
     (State.DRAINING, Move.CLOSE): State.CLOSED,
@@ -132,16 +134,20 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
         SecureConnFailedError, SecureConnRequiredError, SecureConnWantedError: there is no TLS with it.
         NoServersError: none could be reached; its cause is the last reason.
     """
-    reasons: list[Exception] = []
+    failures: list[tuple[Server, Exception]] = []
     for server in pool:
         try:
             return await open_link(server)
         except (OSError, Error) as error:
-            reasons.append(error)
-    for reason in reversed(reasons):
+            failures.append((server, error))
+    for _, reason in reversed(failures):
         if isinstance(reason, _USERS_TO_MEND):
             raise reason
-    raise _no_servers(pool, reasons[-1]) from reasons[-1]
+    told = "; ".join(_told(server, reason) for server, reason in failures)
+    last = failures[-1][1]
+    if all(isinstance(reason, ConnectionRefusedError) for _, reason in failures):
+        told += ". Is a nats-server running there?"
+    raise NoServersError(f"cannot connect to NATS: {told}") from last
 
 
 class WayBack:
@@ -156,6 +162,7 @@ class WayBack:
         options: how long to wait, and who decides otherwise.
         open_link: connects to a server and greets it.
         report: takes what a function of the user raises.
+        on_failed: called with each attempt that failed.
     """
 
     def __init__(
@@ -164,7 +171,9 @@ class WayBack:
         options: Options,
         open_link: Callable[[Server], Awaitable[Link]],
         report: Callable[[Exception], None],
+        on_failed: Callable[[Server, Exception], object] | None = None,
     ) -> None:
+        self._on_failed = on_failed
         self._pool = pool
         self._options = options
         self._open_link = open_link
@@ -199,18 +208,24 @@ class WayBack:
                 ``ignore_auth_error_abort`` is off.
             NoServersError: no server is left; its cause is the last reason.
         """
+        told = f": {reason}" if reason is not None else ""
         while len(self._pool):
             server = await self._next(info)
             self._tried.add(server.address)
             try:
                 return await self._open_link(server)
             except (OSError, Error) as error:
-                reason = error
-                logger.info("cannot reconnect to %s: %s", server, error)
+                reason, told = error, f"; the last: {_told(server, error)}"
+                logger.info("cannot reconnect: %s", _told(server, error))
+                if self._on_failed is not None:
+                    self._on_failed(server, error)
                 self._failed(server)
                 if _refused_again(server, error) and not self._options.ignore_auth_error_abort:
                     raise
-        raise _no_servers(self._pool, reason) from reason
+        raise NoServersError(
+            f"cannot reconnect to NATS: no server is left, each had max_reconnect_attempts="
+            f"{self._options.max_reconnect_attempts}{told}"
+        ) from reason
 
     async def find_other(self, server: Server) -> Link | None:
         """Try every server but this one, once; None when none takes us. It counts as no attempt."""
@@ -219,7 +234,7 @@ class WayBack:
                 try:
                     return await self._open_link(other)
                 except (OSError, Error) as error:
-                    logger.info("cannot move to %s: %s", other, error)
+                    logger.info("cannot move: %s", _told(other, error))
         return None
 
     def _failed(self, server: Server) -> None:
@@ -286,8 +301,9 @@ class WayBack:
                 self._report(error)
         grown = float(options.reconnect_time_wait * (1 << min(self._rounds - 1, 30)))
         limit = max(options.max_reconnect_wait, options.reconnect_time_wait)
-        jitter = random.uniform(0, options.reconnect_jitter)
-        return max(min(grown, limit), _LEAST_PAUSE) + jitter
+        is_secure = options.asks_for_tls or any(server.scheme == "tls" for server in self._pool)
+        jitter = options.reconnect_jitter_tls if is_secure else options.reconnect_jitter
+        return max(min(grown, limit), _LEAST_PAUSE) + random.uniform(0, jitter)
 
 
 def _seconds(value: object) -> float:
@@ -302,6 +318,12 @@ def _refused_again(server: Server, error: Exception) -> bool:
     return before is not None and before == server.refusal
 
 
-def _no_servers(pool: ServerPool, last: Exception | None) -> NoServersError:
-    tried = ", ".join(server.address for server in pool) or "no server is left"
-    return NoServersError(f"cannot connect to NATS ({tried}): {last}")
+def _told(server: Server, error: Exception) -> str:
+    """The server and why it could not be used, each once."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        # asyncio puts the address into the place of the system's own words; those of a name lookup stay.
+        text = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    if not text:
+        text = type(error).__name__
+    return text if server.address in text else f"{server.address}: {text}"
