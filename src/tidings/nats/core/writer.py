@@ -120,7 +120,9 @@ class Writer:
 
     def write_early(self) -> None:
         """Write now if this turn wrote nothing yet; otherwise what is gathered goes out at its end."""
-        if not self._wrote_early:
+        if self._link is None:
+            self._hold()
+        elif not self._wrote_early:
             self._wrote_early = True
             self.write()
             self._arm()
@@ -156,13 +158,10 @@ class Writer:
         while self._link is None:
             if self._policy == "error":
                 raise refused
-            if self._policy == "block":
-                await self._changed()
-            elif not (len(self.encoder) and self._policy == "drop_old"):
+            if self._policy != "block":
                 self._count_dropped(1, refused)
                 return
-            else:
-                self._hold()
+            await self._changed()
             try:
                 self.encoder.publish(*message)
             except OutboundBufferLimitError as error:
