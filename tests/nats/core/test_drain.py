@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
@@ -432,6 +433,59 @@ async def test_what_callbacks_answer_after_a_loss_is_delivered_too(nats_url: str
         gate.set()
         assert (await asking).data == b"late"
         await draining
+
+
+async def test_a_callback_that_waits_for_room_does_not_hold_it_up(nats_url: str) -> None:
+    gate = asyncio.Event()
+
+    async def publish_late(message: Msg) -> None:
+        await gate.wait()
+        await client.publish("drain.room", bytes(100))
+
+    options: dict[str, Any] = {"reconnect_buffer_policy": "block", "reconnect_buffer_size": 50}
+    async with leaves_nothing(), Proxy(nats_url) as proxy, await connect(nats_url) as other:
+        heard = await other.subscribe("drain.room")
+        client = await connect(proxy.url, reconnect_time_wait=0.01, **options)
+        sub = await client.subscribe("drain.block", cb=publish_late)
+        await client.publish("drain.block")
+        await eventually(lambda: sub.received)
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: sub.is_closed)
+        async with proxy.away():
+            await eventually(lambda: not client.is_connected)
+            gate.set()
+            await asyncio.sleep(0)
+        await draining
+        assert (await heard.next_msg(10)).data == bytes(100)
+
+
+async def test_from_a_lame_server_that_ends_meanwhile() -> None:
+    """It found no other server then, and finds one now."""
+    gate, lame, came = asyncio.Event(), Gathered(), Gathered()
+
+    async def publish_late(message: Msg) -> None:
+        await gate.wait()
+        await client.publish("drain.lame", b"1")
+
+    async def go_lame(side: Side) -> None:
+        sid = (await side.expect(b"SUB")).split()[-1]
+        await side.send(b'INFO {"ldm": true}\r\nMSG a %b 0\r\n\r\n' % sid)
+
+    async def hear(side: Side) -> None:
+        await side.expect(b"PUB drain.lame 1")
+        came(await side.line())
+
+    async with leaves_nothing(), Peer(Welcoming(go_lame), Welcoming(hear)) as peer:
+        client = await connect(peer.url, lame_duck_mode_cb=lame)
+        sub = await client.subscribe("a", cb=publish_late)
+        await lame.reach()
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: sub.is_closed)
+        peer.sides[0].cut()
+        await eventually(lambda: not client.is_connected)
+        gate.set()
+        await draining
+        assert came == [b"1"]
 
 
 async def test_what_is_held_is_reported_when_nothing_comes_back() -> None:

@@ -281,7 +281,9 @@ class Lifeline(Status):
         if link is not self._link:
             return  # it never came so far as to be used, or was left before it ended
         self._unlink(link, reason)
-        if self._life.state is State.RECONNECTING:
+        # A drain comes back when it has something to deliver; a callback may have to wait for that to end.
+        is_waited_for = self.is_draining and self.options.reconnect_buffer_policy == "block"
+        if self.is_reconnecting or is_waited_for:
             self._stop_coming_back()
             self._coming_back = self._loop.create_task(self._come_back(reason, link))
 
@@ -369,11 +371,13 @@ class Lifeline(Status):
     async def _come_back_if(self, is_needed: Callable[[], object]) -> None:
         """While the connection is away and `is_needed` holds, try to come back, and wait for it."""
         while self._link is None and is_needed():
-            if self._moving is None and self._coming_back is None:
-                self._coming_back = self._loop.create_task(self._come_back(self._last_error))
-            task = self._moving or self._coming_back
-            if task is None or task.done():  # it gave up
-                return
+            task = self._moving
+            if task is None or task.done():
+                if self._coming_back is None:
+                    self._coming_back = self._loop.create_task(self._come_back(self._last_error))
+                task = self._coming_back
+                if task.done():  # it gave up
+                    return
             await asyncio.wait([task])
 
     def _stop_coming_back(self) -> None:
