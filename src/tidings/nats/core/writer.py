@@ -38,10 +38,9 @@ class Writer:
         dropped: publishes dropped while the connection was away and the buffer full.
     """
 
-    limit = _WRITE_SIZE
-
     def __init__(self, report: Callable[[Exception], None], skip_subject_validation: bool = False) -> None:
         self.encoder = Encoder(self._arm, skip_subject_validation=skip_subject_validation)
+        self.limit = _WRITE_SIZE
         self.dropped = 0
         self._report = report
         self._loop = asyncio.get_running_loop()
