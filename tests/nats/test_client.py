@@ -178,9 +178,9 @@ class TestNoServer:
             with pytest.raises(NoServersError) as caught:
                 await connect(f"nats://ada:s3cret@127.0.0.1:{port}")
         assert str(caught.value) == (
-            f"cannot connect to NATS: nats://127.0.0.1:{port}: Connection refused. "
-            "Is a nats-server running there?"
+            f"cannot connect to NATS: nats://127.0.0.1:{port}: nothing listens there (connection refused)"
         )
+        assert list(caught.value.reasons) == [f"nats://127.0.0.1:{port}"]
         assert isinstance(caught.value.__cause__, ConnectionRefusedError)
         assert "s3cret" not in str(caught.value)
         assert "ada" not in str(caught.value)
@@ -201,7 +201,6 @@ class TestNoServer:
         with pytest.raises(NoServersError, match=host[:20]) as caught:
             await connect(f"nats://{host}:4222", connect_timeout=10)
         assert str(caught.value).count(f"nats://{host}") == 1
-        assert "running" not in str(caught.value)
         assert isinstance(caught.value.__cause__, OSError)
 
     async def test_closed_cb_is_for_a_client_that_was_open(self) -> None:

@@ -36,7 +36,7 @@ Names follow nats-py, so that ``except`` clauses move over unchanged.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 __all__ = [
@@ -183,7 +183,15 @@ class ConnectionError(Error, builtins.ConnectionError):
 
 
 class NoServersError(ConnectionError):
-    """No server of the pool could be reached; ``__cause__`` is the last reason."""
+    """No server of the pool could be reached; ``__cause__`` is the last reason.
+
+    Attributes:
+        reasons: why, for each server that was tried at `connect`; empty when it was on the way back.
+    """
+
+    def __init__(self, text: str, reasons: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.reasons = dict(reasons or {})
 
 
 class ConnectionClosedError(ConnectionError):

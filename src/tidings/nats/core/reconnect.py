@@ -144,10 +144,8 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
         if isinstance(reason, _USERS_TO_MEND):
             raise reason
     told = "; ".join(_told(server, reason) for server, reason in failures)
-    last = failures[-1][1]
-    if all(isinstance(reason, ConnectionRefusedError) for _, reason in failures):
-        told += ". Is a nats-server running there?"
-    raise NoServersError(f"cannot connect to NATS: {told}") from last
+    reasons = {server.address: _why(reason) for server, reason in failures}
+    raise NoServersError(f"cannot connect to NATS: {told}", reasons) from failures[-1][1]
 
 
 class WayBack:
@@ -320,10 +318,14 @@ def _refused_again(server: Server, error: Exception) -> bool:
 
 def _told(server: Server, error: Exception) -> str:
     """The server and why it could not be used, each once."""
-    text = str(error)
+    why = _why(error)
+    return why if server.address in why else f"{server.address}: {why}"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused)"
     if isinstance(error, OSError) and error.errno is not None:
         # asyncio puts the address into the place of the system's own words; those of a name lookup stay.
-        text = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
-    if not text:
-        text = type(error).__name__
-    return text if server.address in text else f"{server.address}: {text}"
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    return str(error) or type(error).__name__
