@@ -89,6 +89,19 @@ async def test_a_message_larger_than_the_buffer_pushes_nothing_out(nats_url: str
     assert heard.data == [b"small", b"small too"]
 
 
+async def test_small_ones_are_dropped_in_parts(nats_url: str) -> None:
+    heard = Gathered()
+    options: dict[str, Any] = {"reconnect_buffer_size": 256 * 1024, "error_cb": Gathered()}
+    async with away(nats_url, heard, reconnect_buffer_policy="drop_old", **options) as (client, _):
+        payloads = [b"%06d" % i for i in range(20_000)]  # a line and a payload are 20 bytes
+        await publish(client, payloads)
+        await publish(client, [bytes(255 * 1024)])  # which nothing older fits beside but the last part
+        dropped = client.stats.dropped_publishes
+        assert client.stats.out_msgs == 20_001
+    assert 0 < len(heard) == 20_001 - dropped < 60
+    assert heard.data[:-1] == payloads[dropped:]
+
+
 async def test_the_oldest_make_room_for_a_request_s_leftovers_too(nats_url: str) -> None:
     """A request is gathered without being handed over; the next publish does that for both."""
     heard = Gathered()
@@ -166,3 +179,22 @@ def test_a_policy_there_is_not() -> None:
 
     with pytest.raises(ValueError, match="error, drop_new, drop_old, block, not 'drop'"):
         Options(reconnect_buffer_policy="drop")  # type: ignore[arg-type]
+
+
+async def test_what_meets_a_socket_that_is_closing_is_held_too(nats_url: str) -> None:
+    """Between a failed write and the end of the link nothing is taken to be written."""
+    back, errors = Gathered(), Gathered()
+    async with await connect(nats_url) as other:
+        sub = await other.subscribe("held")
+        await other.flush()
+        client = await connect(nats_url, reconnect_time_wait=0.01, reconnected_cb=back, error_cb=errors)
+        link = client._link
+        assert link is not None
+        assert link._transport is not None
+        link._transport.abort()
+        await client.publish("held", b"1")
+        client._writer.write()
+        await back.reach()
+        assert (await sub.next_msg(10)).data == b"1"
+        assert not errors
+        await client.close()

@@ -23,6 +23,8 @@ __all__ = ["Writer"]
 _WRITE_SIZE = 64 * 1024
 # So much is written in a row before others get a turn: a turn costs as much as a write.
 _TURN_SIZE = 512 * 1024
+# What is held is dropped in parts, each so much of all: a message a part would take ten times its memory.
+_PARTS = 256
 
 
 class Writer:
@@ -75,7 +77,8 @@ class Writer:
         self._room = buffer_size
         self._policy = policy
         if policy == "drop_old":
-            self.limit = 1  # each publish is to be handed over, so that the oldest can be told from the rest
+            # Handed over in parts, so that the oldest can be told from the rest.
+            self.limit = max(buffer_size // _PARTS, 1)
             self._hold()
 
     def close(self) -> None:
@@ -157,10 +160,13 @@ class Writer:
         while self._link is None:
             if self._policy == "error":
                 raise refused
-            if self._policy != "block":
+            if self._policy == "block":
+                await self._changed()
+            elif self._policy == "drop_old" and len(self.encoder):
+                self._hold()  # it may fit beside what is older
+            else:
                 self._count_dropped(1, refused)
                 return
-            await self._changed()
             try:
                 self.encoder.publish(*message)
             except OutboundBufferLimitError as error:
@@ -171,7 +177,7 @@ class Writer:
         raise refused
 
     def _hold(self) -> None:
-        """Take what is gathered out of the encoder, and let the oldest go if all of it is too much."""
+        """Take what is gathered out of the encoder, and let the oldest parts go if all of it is too much."""
         if self._link is not None or self._policy != "drop_old" or not len(self.encoder):
             return
         data = self.encoder.take()
