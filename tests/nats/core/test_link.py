@@ -292,6 +292,22 @@ class TestNonsense:
             assert [(await sub.next_msg(10)).data for _ in range(2)] == [b"1", b"2"]
             await client.close()
 
+    async def test_what_the_server_said_before_it_is_heard(self) -> None:
+        lame, errors = Gathered(), Gathered()
+
+        async def last_words(side: Side) -> None:
+            await side.expect(b"SUB")
+            await side.send(info_line(ldm=True) + b"-ERR 'Stale Connection'\r\nNONSENSE\r\n")
+
+        async with Peer(Welcoming(last_words), Welcoming()) as peer:
+            client = await connect(peer.url, lame_duck_mode_cb=lame, error_cb=errors)
+            await client.subscribe("a")
+            await lame.reach()
+            (error,) = await errors.reach()
+            assert isinstance(error, StaleConnectionError)
+            assert client.last_error is error
+            await client.close()
+
     async def test_messages_for_nobody_are_skipped(self) -> None:
         async def stray(side: Side) -> None:
             await side.send(b"MSG a 999 1\r\n1\r\n")

@@ -32,7 +32,7 @@ from tidings.nats.core.servers import Server, ServerPool, parse_server
 from tidings.nats.server import NatsServer
 from tidings.nats.server.readiness import free_port
 
-QUICK: dict[str, Any] = {"reconnect_time_wait": 0.02, "reconnect_jitter": 0, "max_reconnect_attempts": -1}
+QUICK: dict[str, Any] = {"reconnect_time_wait": 0.02, "reconnect_jitter_tls": 0, "max_reconnect_attempts": -1}
 
 
 @pytest.fixture
@@ -69,10 +69,12 @@ async def talks(client: Client) -> bool:
 @asynccontextmanager
 async def speaking_to(url: str, **options: Any) -> AsyncIterator[Client]:
     async with leaves_nothing(), await connect(url, **options) as client:
-        assert client._link is not None
-        assert client._link.is_secure
+        assert client.is_secure
+        assert client.ssl_object is not None
+        assert str(client.ssl_object.version()).startswith("TLSv1")
         assert await talks(client)
         yield client
+    assert (client.is_secure, client.ssl_object) == (False, None)
 
 
 class TestVerifying:

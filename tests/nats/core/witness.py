@@ -12,7 +12,7 @@ import pytest
 from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
 
 from tidings.nats import Client, ConnectionClosedError, Error, Msg, Subscription, connect
-from tidings.nats.errors import ConnectionReconnectingError
+from tidings.nats.errors import ConnectionReconnectingError, PossiblyLostError
 
 __all__ = ["QUICK", "Witness", "witnessing"]
 
@@ -34,12 +34,14 @@ class Witness:
 
     Attributes:
         lost, back, closed, errors: what its callbacks were called with.
+        doubts: errors that say what a lost connection may have taken with it.
         confirmed, doubtful: numbers that were published under load, and whether a flush confirmed them.
         arrived: numbers of the load that came back.
     """
 
     def __init__(self) -> None:
         self.lost, self.back, self.closed, self.errors = Gathered(), Gathered(), Gathered(), Gathered()
+        self.doubts = Gathered()
         self.confirmed: set[int] = set()
         self.doubtful: set[int] = set()
         self.arrived = Gathered()
@@ -56,7 +58,9 @@ class Witness:
             "disconnected_cb": self.lost,
             "reconnected_cb": self.back,
             "closed_cb": self.closed,
-            "error_cb": self.errors,
+            "error_cb": lambda error: (
+                self.doubts(error) if isinstance(error, PossiblyLostError) else self.errors(error)
+            ),
         }
         self.client = client = await connect(url, **(QUICK | callbacks | options))
         root = self._root

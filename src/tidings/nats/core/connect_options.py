@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypedDict
 
 from tidings.nats.core.options import (
+    BufferPolicy,
     Callback,
     Credentials,
     ErrorCallback,
@@ -48,18 +49,21 @@ class ConnectOptions(TypedDict, total=False):
     max_reconnect_attempts: int
     reconnect_time_wait: float
     reconnect_jitter: float
+    reconnect_jitter_tls: float
     max_reconnect_wait: float
     reconnect_delay_cb: Callable[[int], float] | None
     reconnect_to_server_handler: ReconnectHandler | None
     retry_on_failed_connect: bool
     ignore_discovered_servers: bool
     reconnect_buffer_size: int
+    reconnect_buffer_policy: BufferPolicy
     ping_interval: float
     max_outstanding_pings: int
     inbox_prefix: str
     no_echo: bool
     verbose: bool
     pedantic: bool
+    skip_subject_validation: bool
     no_randomize: bool
     drain_timeout: float
     error_cb: ErrorCallback | None

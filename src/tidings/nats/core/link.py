@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import ssl
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
 
 from tidings.nats.core.auth import credentials
 from tidings.nats.core.dial import dial
@@ -31,7 +32,10 @@ from tidings.nats.errors import (
 from tidings.nats.version import __version__
 from tidings.nats.wire import MAX_PAYLOAD, Encoder, Err, Event, Info, Parser, Ping, Pong, Route
 
-__all__ = ["Link", "is_harmless", "is_passing", "open_link", "server_error"]
+__all__ = ["Link", "Mark", "is_harmless", "is_passing", "open_link", "server_error"]
+
+Mark: TypeAlias = tuple[int, int]
+"""A place in the row of all that was published: so many messages, and bytes of their headers and payloads."""
 
 # Bytes; the server's own default.
 _DEFAULT_MAX_PAYLOAD = 1024 * 1024
@@ -77,9 +81,10 @@ class Link(asyncio.BufferedProtocol):
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self.reason: Exception | None = None
         self._writable: asyncio.Future[None] | None = None
-        # Who waits for each PONG, None for a ping of our own, and the bytes written before its PING.
-        self._pongs: deque[tuple[asyncio.Future[None] | None, int]] = deque()
-        self._written = self._confirmed = 0
+        # Who waits for each PONG, None for a ping of our own, and what was published before its PING.
+        self._pongs: deque[tuple[asyncio.Future[None] | None, Mark]] = deque()
+        self._written: Mark = (0, 0)
+        self._confirmed: Mark = (0, 0)
         # Events of the handshake and after it, and who waits for one; None once the link is in use.
         self._handshake: deque[Event] | None = deque()
         self._news: asyncio.Future[None] | None = None
@@ -101,15 +106,16 @@ class Link(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Called by the loop: parse, wake the subscriptions that got messages, handle the rest."""
+        failure: ProtocolError | None = None
         try:
-            events = self._parser.buffer_updated(nbytes)
+            events: Sequence[Event] = self._parser.buffer_updated(nbytes)
         except ProtocolError as error:
-            self._wake()
-            self.abort(error)
-            return
+            events, failure = error.events, error
         self._wake()
         for event in events:
             self._handle(event)
+        if failure is not None:
+            self.abort(failure)
 
     def eof_received(self) -> bool:
         """Called by the loop: the server closes its side, so do we."""
@@ -165,11 +171,20 @@ class Link(asyncio.BufferedProtocol):
         """Whether the link has ended."""
         return self._closed.done()
 
-    def write(self, data: bytes) -> None:
-        """Hand `data` to the socket; dropped if the link is gone, as anything in flight would be."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._written += len(data)
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing that is written now is sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def write(self, data: bytes, published: Mark) -> None:
+        """Hand `data` to the socket, with which all that was `published` has been written."""
+        if self._transport is not None:
+            self._written = published
             self._transport.write(data)
+
+    def confirm(self, published: Mark) -> None:
+        """What was `published` until now is no concern of this link."""
+        self._written = self._confirmed = published
 
     def write_control(self, data: bytes) -> None:
         """Hand `data` to the socket; nothing in it is missed if it is lost."""
@@ -177,9 +192,9 @@ class Link(asyncio.BufferedProtocol):
             self._transport.write(data)
 
     @property
-    def unconfirmed(self) -> int:
-        """Bytes written since what the last PONG proves to have arrived; lost, perhaps, if the link is."""
-        return self._written - self._confirmed
+    def unconfirmed(self) -> Mark:
+        """How much was written since what the last PONG proves to have arrived; perhaps it is lost."""
+        return self._written[0] - self._confirmed[0], self._written[1] - self._confirmed[1]
 
     @property
     def max_payload(self) -> int:
@@ -200,6 +215,14 @@ class Link(asyncio.BufferedProtocol):
         """Messages that came, and bytes of their headers and payloads."""
         return self._parser.messages, self._parser.message_bytes
 
+    @property
+    def ssl_object(self) -> ssl.SSLObject | None:
+        """What asyncio encrypts with; None without TLS."""
+        if self._transport is None:
+            return None
+        found: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        return found
+
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""
         # The socket's transport: asyncio's TLS, when paused, keeps the end of the connection to itself and
@@ -216,14 +239,14 @@ class Link(asyncio.BufferedProtocol):
         if self._socket is not None and not self._socket.is_closing():
             self._socket.resume_reading()
 
-    def expect_pong(self, gathered: int = 0) -> asyncio.Future[None]:
+    def expect_pong(self, published: Mark) -> asyncio.Future[None]:
         """Completes with the PONG to the PING that the caller sends now. PONGs come in order.
 
         Args:
-            gathered: bytes that will be written before it.
+            published: what goes before the PING; the PONG confirms it.
         """
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._pongs.append((waiter, self._written + gathered + len(b"PING\r\n")))
+        self._pongs.append((waiter, published))
         return waiter
 
     async def retire(self, timeout: float) -> None:
@@ -237,7 +260,7 @@ class Link(asyncio.BufferedProtocol):
         for sid in list(self._parser.routes):
             leaving.unsubscribe(sid)
         leaving.ping()
-        pong = self.expect_pong(-len(b"PING\r\n"))
+        pong = self.expect_pong(self._written)
         self.write_control(leaving.take())
         try:
             await asyncio.wait([pong], timeout=timeout)
@@ -248,10 +271,11 @@ class Link(asyncio.BufferedProtocol):
         """Wait until it has ended."""
         await asyncio.wait([self._closed])
 
-    def start_pings(self, interval: float, max_outstanding: int, send: Callable[[], int]) -> None:
+    def start_pings(self, interval: float, max_outstanding: int, send: Callable[[], Mark]) -> None:
         """`send` a PING every `interval` seconds; `max_outstanding` unanswered end the link.
 
-        It goes the way of every command: one that overtook the PING of a flush would take its PONG.
+        It goes the way of every command: one that overtook the PING of a flush would take its PONG. `send`
+        returns what was published before it.
         """
         self._ping_timer = self._loop.call_later(interval, self._ping, interval, max_outstanding, send)
 
@@ -401,7 +425,7 @@ class Link(asyncio.BufferedProtocol):
             self._writable.set_result(None)
         self._writable = None
 
-    def _ping(self, interval: float, max_outstanding: int, send: Callable[[], int]) -> None:
+    def _ping(self, interval: float, max_outstanding: int, send: Callable[[], Mark]) -> None:
         if not self._is_reading:
             # The answers would wait in the socket. A PONG asks for none, keeps a server content that could
             # miss ours, and its loss shows a connection that was reset: a socket that is not read hides it.
@@ -413,7 +437,7 @@ class Link(asyncio.BufferedProtocol):
         if unanswered >= max_outstanding:
             self.abort(StaleConnectionError(f"{self.server} did not answer {unanswered} pings"))
             return
-        self._pongs.append((None, self._written + send()))
+        self._pongs.append((None, send()))
         self.start_pings(interval, max_outstanding, send)
 
     def _release(self, reason: Exception | None) -> None:

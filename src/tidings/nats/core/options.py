@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from tidings.nats.core.creds import RawCredentials
 from tidings.nats.core.record import Record
@@ -15,6 +15,7 @@ from tidings.nats.core.tls import TLSOptions
 from tidings.nats.wire import BLOCK, DROP_NEW, DROP_OLD, ERROR, Msg
 
 __all__ = [
+    "BufferPolicy",
     "Callback",
     "Credentials",
     "ErrorCallback",
@@ -79,6 +80,12 @@ LimitPolicy: TypeAlias = Literal["drop_new", "drop_old", "block", "error"]
 the subscription with `SlowConsumerError`; ``block`` drops nothing and reads no more from the socket, for
 the whole connection, until half of the limit is free.
 """
+BufferPolicy: TypeAlias = Literal["error", "drop_new", "drop_old", "block"]
+"""What `publish` does while the connection is away and the reconnect buffer is full.
+
+``error`` raises `OutboundBufferLimitError`; ``block`` waits until the connection is back; ``drop_new`` drops
+what is published, ``drop_old`` what has waited longest. A request is not waited for: it raises.
+"""
 OrderedBy: TypeAlias = Callable[[Msg], Hashable] | Literal["subject"]
 """What says which messages several workers handle one after the other: those with the same key."""
 
@@ -114,6 +121,7 @@ class Options(Record):
         max_reconnect_attempts: failed attempts in a row for each server; negative is no limit.
         reconnect_time_wait: pause after all servers were tried once.
         reconnect_jitter: up to this much is added to the pause, so that clients do not come all at once.
+        reconnect_jitter_tls: the same where the next server is spoken to through TLS, which costs it more.
         max_reconnect_wait: the pause doubles from round to round, up to this.
         reconnect_delay_cb: called with the number of the round, from 1; returns the pause in its place.
         reconnect_to_server_handler: chooses the next server and the delay before it; see `ReconnectHandler`.
@@ -121,13 +129,16 @@ class Options(Record):
             trying in the background, as if the connection had been lost.
         ignore_discovered_servers: stay with the servers given, whatever others a server names.
         reconnect_buffer_size: publishes held while the connection is away; 0 or less holds none, and
-            `publish` raises at once.
+            the policy applies at once.
+        reconnect_buffer_policy: what `publish` does when so much is held; see `BufferPolicy`.
         ping_interval: between two PINGs of ours.
         max_outstanding_pings: so many without an answer, and the connection counts as dead.
         inbox_prefix: first tokens of the subjects on which replies come.
         no_echo: do not deliver to us what we publish.
         verbose: have every command answered by +OK.
         pedantic: have the server check subjects strictly.
+        skip_subject_validation: publish to subjects with empty tokens or wildcards too, and leave it to the
+            server what becomes of them. What would break the protocol is refused nevertheless.
         no_randomize: try the servers in the order given.
         drain_timeout: for `drain` when it is given no timeout.
         error_cb: errors that no call can raise: a failing callback, a slow consumer, a permission.
@@ -172,18 +183,21 @@ class Options(Record):
     max_reconnect_attempts: int = 60
     reconnect_time_wait: float = 2.0
     reconnect_jitter: float = 0.1
+    reconnect_jitter_tls: float = 1.0
     max_reconnect_wait: float = 8.0
     reconnect_delay_cb: Callable[[int], float] | None = None
     reconnect_to_server_handler: ReconnectHandler | None = None
     retry_on_failed_connect: bool = False
     ignore_discovered_servers: bool = False
     reconnect_buffer_size: int = 8 * 1024 * 1024
+    reconnect_buffer_policy: BufferPolicy = "error"
     ping_interval: float = 120.0
     max_outstanding_pings: int = 2
     inbox_prefix: str = "_INBOX"
     no_echo: bool = False
     verbose: bool = False
     pedantic: bool = False
+    skip_subject_validation: bool = False
     no_randomize: bool = False
     drain_timeout: float = 30.0
     error_cb: ErrorCallback | None = None
@@ -219,6 +233,11 @@ class Options(Record):
         headers = self.ws_connection_headers
         if headers is not None and not isinstance(headers, Mapping) and not callable(headers):
             raise TypeError(f"ws_connection_headers is a mapping or a function, not {type(headers).__name__}")
+        if self.reconnect_buffer_policy not in get_args(BufferPolicy):
+            raise ValueError(
+                f"reconnect_buffer_policy is one of {', '.join(get_args(BufferPolicy))}, "
+                f"not {self.reconnect_buffer_policy!r}"
+            )
         _check_keys(self)
 
     @property
@@ -230,7 +249,7 @@ class Options(Record):
 _ASKED = ("user", "password", "token", "nkeys_seed_str", "nkey")
 _TEXTS = ("name", *_ASKED, "tls_hostname", "inbox_prefix")
 _POSITIVE = ("connect_timeout", "ping_interval", "drain_timeout", "max_outstanding_pings")
-_NOT_NEGATIVE = ("reconnect_time_wait", "reconnect_jitter", "max_reconnect_wait")
+_NOT_NEGATIVE = ("reconnect_time_wait", "reconnect_jitter", "reconnect_jitter_tls", "max_reconnect_wait")
 _NUMBERS = ("max_reconnect_attempts", "reconnect_buffer_size")
 _CALLBACKS = (
     "error_cb",
