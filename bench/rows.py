@@ -25,6 +25,7 @@ class Row:
     unit: Unit = Unit.RATE
     size: int = 16  # bytes of payload
     loops: tuple[str, ...] = LOOPS
+    scheme: str = "nats"  # which listener of the server; "ws" is its WebSocket
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,23 @@ JETSTREAM_ROWS = (
     ),
 )
 
+WEBSOCKET_ROWS = (
+    Row(
+        "ws-publish",
+        "`ws://`: awaited publish + final flush",
+        "client.publish",
+        ("tidings", "natsio"),
+        scheme="ws",
+    ),
+    Row(
+        "ws-callback",
+        "`ws://`: publish and receive on one connection, callback",
+        "client.publish_and_receive",
+        ("tidings", "natsio"),
+        scheme="ws",
+    ),
+)
+
 SERVICE_ROWS = (
     Row("model", "framework: pydantic body, `async def` handler", "services.model", SERVICES),
     Row(
@@ -124,7 +142,7 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+ROWS = (*CLIENT_ROWS, *WEBSOCKET_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
 
 TARGETS = (
     Target("publish", "natsio", 5),
@@ -140,6 +158,7 @@ TARGETS = (
     *(Target(name, "natsio", 4) for name in ("js-async", "js-async-1k")),
     *(Target(name, "natsio", 3) for name in ("js-messages", "js-messages-1k", "js-fetch", "js-fetch-1k")),
     *(Target(name, "nats-py", 4) for name in ("js-ordered", "js-ordered-1k")),
+    *(Target(row.name, "natsio", 2) for row in WEBSOCKET_ROWS),
     Target("model", "faststream", 15, ours="tidings-services"),
     Target("injected", "faststream", 50, ours="tidings-services"),
     Target("chain", "faststream", 20, ours="tidings-services"),

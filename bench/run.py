@@ -72,8 +72,8 @@ def main() -> None:
         about = machine.describe() | {"load before": machine.load()}
         about |= bench.describe(versions) | {"each figure": str(plan)}
         present = [each for each in CONTENDERS if each.distribution in versions]
-        with nats_server(bench.server) as url:
-            record = measure_all(bench, plan, schedule(plan, rows, present), url)
+        with nats_server(bench.server) as urls:
+            record = measure_all(bench, plan, schedule(plan, rows, present), urls)
     about["load after"] = machine.load()
     about["wire core"] = ", ".join(f"{name} {wire}" for name, wire in record.wires.items())
 
@@ -115,11 +115,11 @@ def schedule(plan: Plan, rows: Sequence[Row], present: Sequence[Contender]) -> I
                 yield from ((row, loop, each) for each in here[turn:] + here[:turn])
 
 
-def measure_all(bench: Bench, plan: Plan, steps: Iterator[Step], url: str) -> Record:
+def measure_all(bench: Bench, plan: Plan, steps: Iterator[Step], urls: Mapping[str, str]) -> Record:
     """Each step in a process of its own."""
     record, todo = Record(), list(steps)
     for done, (row, loop, contender) in enumerate(todo, start=1):
-        run = Run(url, plan.seconds, plan.warmup, row.size)
+        run = Run(urls[row.scheme], plan.seconds, plan.warmup, row.size)
         figure = measure(bench.command(contender, row, loop, run), contender, record)
         # The C client knows no event loop: it is measured once and stands in every table.
         for each in (loop,) if contender.driver else plan.loops(row):

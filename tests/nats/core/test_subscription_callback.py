@@ -7,7 +7,7 @@ import contextvars
 import functools
 
 import pytest
-from tests.nats.core.gathering import Gathered, numbers, send
+from tests.nats.core.gathering import Gathered, eventually, numbers, send
 
 from tidings.nats import (
     BadSubscriptionError,
@@ -86,6 +86,20 @@ class TestCallback:
             await send(client, "order", 500)
             await send(client, "order", 500, start=500)
             assert numbers(await gathered.reach(1000)) == list(range(1000))
+
+    async def test_a_queue_takes_them(self, nats_url: str) -> None:
+        """Several subscriptions may share one; while it is full they hold what comes, up to their limits."""
+        queue: asyncio.Queue[Msg] = asyncio.Queue(maxsize=2)
+        async with await connect(nats_url) as client:
+            subs = [await client.subscribe(subject, cb=queue.put) for subject in ("queue.a", "queue.b")]
+            for subject in ("queue.a", "queue.b", "queue.a", "queue.b"):
+                await client.publish(subject)
+            await client.flush()
+            await eventually(queue.full)
+            assert sum(sub.pending_msgs for sub in subs) <= 2
+            async with asyncio.timeout(20):
+                taken = [(await queue.get()).subject for _ in range(4)]
+            assert sorted(taken) == ["queue.a", "queue.a", "queue.b", "queue.b"]
 
     async def test_subscriptions_do_not_wait_for_each_other(self, nats_url: str) -> None:
         gathered, gate = Gathered(), asyncio.Event()

@@ -132,7 +132,7 @@ class Subscriptions:
         if link is not None:
             for sub in subs:
                 self._writer.encoder.unsubscribe(sub.sid)
-            pong = link.expect_pong(len(self._writer.encoder))
+            pong = link.expect_pong(self._writer.gathered)
             self._writer.encoder.ping()
             self._writer.write_early()
             # When the link is lost instead, nothing is under way any more.
