@@ -63,13 +63,13 @@ class Lifeline(Status):
         self._is_informed = False
         self._loop = asyncio.get_running_loop()
         self._events = events.Events()
-        # Public, as are the writer and the subscriptions, for what is built on the connection.
+        # Public, as are the writer and the registry, for what is built on the connection.
         self.callbacks = self._callbacks = Callbacks(options.error_cb, self._note_error)
         self._way_back = WayBack(
             self._pool, options, self._open_link, self._callbacks.report, self._note_failed
         )
         self.writer = self._writer = Writer(self._callbacks.report, options.skip_subject_validation)
-        self.subscriptions = self._subscriptions = Subscriptions(
+        self.registry = self._subscriptions = Subscriptions(
             self, self._writer, self._callbacks.report, options.drain_timeout
         )
         self._asker = Asker(self._subscriptions, self._writer)

@@ -26,7 +26,7 @@ from tidings.nats.wire import HeaderInput, Msg
 
 __all__ = ["RETRY_ATTEMPTS", "RETRY_WAIT", "Acks", "Sender", "Waiting", "acks_of", "is_passing"]
 
-_NO_LIMITS = SubscriptionLimits(0, 0, "drop_new")
+_NO_LIMITS = SubscriptionLimits()
 
 # Passes by itself, so that the same message can be sent again. 10008: temporarily unavailable; 10158: a
 # message with this id is just being stored; 10163: after a change of leader, the last sequence of the
@@ -85,7 +85,7 @@ class Acks(Subscription):
     drains_last = True
 
     def __init__(self, connection: Connection) -> None:
-        home = connection.subscriptions
+        home = connection.registry
         prefix = connection.new_inbox() + "."
         super().__init__(home, home.next_sid(), prefix + "*", "", None, _NO_LIMITS, 0)
         self._connection = connection
@@ -323,9 +323,9 @@ def acks_of(connection: Connection) -> Acks:
     Raises:
         ConnectionClosedError: it is closed.
     """
-    for sub in connection.subscriptions:
+    for sub in connection.registry:
         if isinstance(sub, Acks) and not sub.is_closed:
             return sub
     acks = Acks(connection)
-    connection.subscriptions.start(acks)
+    connection.registry.start(acks)
     return acks

@@ -235,7 +235,7 @@ class FastIngest:
     def _open(self) -> None:
         if self._channel is None:
             self._channel = _Channel(self, self._connection, f"{self._inbox}.>")
-            self._connection.subscriptions.start(self._channel)
+            self._connection.registry.start(self._channel)
 
     def _ping(self) -> None:
         """Ask for the last acknowledgement again; the number is that of the last message."""
@@ -408,8 +408,8 @@ class _Channel(Subscription):
     drains_last = True
 
     def __init__(self, batch: FastIngest, connection: Connection, subject: str) -> None:
-        home = connection.subscriptions
-        super().__init__(home, home.next_sid(), subject, "", None, SubscriptionLimits(0, 0, "drop_new"), 0)
+        home = connection.registry
+        super().__init__(home, home.next_sid(), subject, "", None, SubscriptionLimits(), 0)
         self._batch = batch
 
     def wake(self) -> None:

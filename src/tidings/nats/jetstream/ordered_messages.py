@@ -170,12 +170,12 @@ class OrderedMessages:
         """Report an error that does not end it."""
         handler = self._settings.on_error
         if handler is None:
-            self._api.connection.subscriptions.report(error)
+            self._api.connection.registry.report(error)
             return
         try:
             handler(error)
         except Exception as failure:
-            self._api.connection.subscriptions.report(failure)
+            self._api.connection.registry.report(failure)
 
     def worker_ended(self) -> None:
         """The task is done."""

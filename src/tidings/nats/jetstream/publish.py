@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Unpack
 
-from tidings.nats.core.writer import Writer
 from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, Acks, acks_of
 from tidings.nats.jetstream.api import Part
 from tidings.nats.jetstream.batch import LEVEL as ATOMIC_LEVEL
@@ -110,7 +109,7 @@ class Publishing(Part):
         if window.acks.is_closed:
             self._open_window()
         future, gathered = window.acks.send(window, subject, payload, headers)
-        if gathered >= Writer.limit:
+        if gathered >= self.api.connection.writer.limit:
             await self.api.connection.writer.relieve()
         return future
 

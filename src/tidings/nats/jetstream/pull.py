@@ -27,7 +27,7 @@ from tidings.nats.wire import Msg, encode_headers
 __all__ = ["Priority", "PriorityOptions", "Puller", "Source", "message_size"]
 
 # What comes is bounded by what was asked for.
-_NO_LIMITS = SubscriptionLimits(0, 0)
+_NO_LIMITS = SubscriptionLimits()
 PAUSE = 0.25
 """Seconds before asking again what was refused for now."""
 FINISH_PATIENCE = 2.0
@@ -113,7 +113,7 @@ class Puller(Subscription):
 
     def __init__(self, source: Source, priority: Priority, *, counts_bytes: bool = False) -> None:
         connection = source.api.connection
-        home = connection.subscriptions
+        home = connection.registry
         self._connection = connection
         self._inbox = connection.new_inbox()
         super().__init__(home, home.next_sid(), f"{self._inbox}.*", "", None, _NO_LIMITS, 0)
@@ -140,7 +140,7 @@ class Puller(Subscription):
             raise ConnectionClosedError("the client is closed; make a new one with connect()")
         if self._connection.is_draining:
             raise ConnectionDrainingError("the client drains and asks for no more messages")
-        self._connection.subscriptions.start(self)
+        self._connection.registry.start(self)
 
     @property
     def can_ask(self) -> bool:
@@ -199,7 +199,7 @@ class Puller(Subscription):
         self.give_back()
         if self.is_closed or self.is_left:
             return
-        begun = self.sid in self._connection.subscriptions.routes
+        begun = self.sid in self._connection.registry.routes
         if not begun or not self._connection.is_connected or self.is_draining:
             self.end()
             return
@@ -214,7 +214,7 @@ class Puller(Subscription):
         try:
             with suppress(builtins.TimeoutError):
                 async with asyncio.timeout(FINISH_PATIENCE):
-                    await self._connection.subscriptions.end_inflow(self)
+                    await self._connection.registry.end_inflow(self)
         finally:
             self.end()
 

@@ -51,7 +51,7 @@ class PushSubscription(Subscription):
         config = info.config
         if callback is not None and acks and config.ack_policy != "none":
             callback = _acking(callback)
-        home = connection.subscriptions
+        home = connection.registry
         super().__init__(
             home,
             home.next_sid(),
@@ -78,7 +78,7 @@ class PushSubscription(Subscription):
             raise ConnectionClosedError("the client is closed; make a new one with connect()")
         if self._connection.is_draining:
             raise ConnectionDrainingError("the client drains and takes no new subscriptions")
-        self._connection.subscriptions.start(self)
+        self._connection.registry.start(self)
         if self._heartbeat > 0:
             self._watch = self._loop.call_later(2 * self._heartbeat, self._look)
 
