@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.answering import away, streaming
+from tests.nats.jetstream.streaming import away, streaming
 from tests.proxy import Proxy
 
 from tidings.nats import BadSubjectError, Msg, ProtocolError, connect

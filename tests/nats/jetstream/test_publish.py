@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.answering import away, in_turn, streaming
+from tests.nats.jetstream.streaming import away, in_turn, streaming
 from tests.proxy import Proxy
 
 from tidings.nats import (
@@ -119,8 +120,9 @@ class TestPublish:
             big = 10**30
             assert (await js.publish(name, headers={"Nats-Incr": str(big)})).val == big
 
-    async def test_a_domain_comes_with_the_acknowledgement(self, name: str) -> None:
-        with NatsServer(config="jetstream { domain: hub }", durability="fast") as server:
+    async def test_a_domain_comes_with_the_acknowledgement(self, name: str, tmp_path: Path) -> None:
+        config = f"jetstream {{ domain: hub, store_dir: '{tmp_path}' }}"
+        with NatsServer(config=config, durability="fast") as server:
             async with await connect(server.url) as client:
                 js = client.jetstream(domain="hub")
                 await js.create_stream(name=name, subjects=[name])

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.answering import Taken, away, in_turn, streaming
+from tests.nats.jetstream.streaming import Taken, away, in_turn, streaming
 from tests.proxy import Proxy
 
 from tidings.nats import (

@@ -10,7 +10,13 @@ from typing import Any, Final, Self, Unpack
 
 from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, acks_of
 from tidings.nats.jetstream.api import Api
-from tidings.nats.jetstream.errors import BatchClosedError, ConfigError, JetStreamError, NoStreamResponseError
+from tidings.nats.jetstream.errors import (
+    BatchClosedError,
+    ConfigError,
+    JetStreamError,
+    NoStreamResponseError,
+    UnconfirmedError,
+)
 from tidings.nats.jetstream.headers import (
     BATCH_COMMIT,
     BATCH_ID,
@@ -76,11 +82,16 @@ class AtomicBatch:
         Raises:
             BatchError: the server refuses the batch: it is too large, or not allowed in the stream.
             BatchClosedError: the batch has ended.
+            AckTimeoutError, AckLostError: the server did not confirm; nothing is stored.
             Others as `JetStream.publish`. After an error of the server's or the connection's it is closed.
         """
         fields = self._headers(headers, options)
         if self.count == 0 or (self.count + 1) % self._ack_every == 0:
-            ack = await self._ask(subject, payload, fields)
+            try:
+                ack = await self._ask(subject, payload, fields)
+            except UnconfirmedError as error:
+                lost = f"message {self.count} of the batch was not confirmed: nothing of the batch is stored"
+                raise type(error)(lost) from error
             if ack.stream:  # a stream that knows no batches has stored it
                 raise self._end(JetStreamError(f"the stream {ack.stream!r} takes no batches"))
             return

@@ -39,6 +39,7 @@ from tidings.nats.jetstream.errors import (
     ConfigError,
     JetStreamError,
     NoStreamResponseError,
+    UnconfirmedError,
     api_error,
 )
 from tidings.nats.jetstream.headers import PublishOptions, publish_headers
@@ -132,7 +133,8 @@ class FastIngest:
             BatchCutError: the batch ended before this message; it says how much of it is stored.
             BatchNotEnabledError, BatchAbandonedError, BatchError: the server refuses the batch.
             NoStreamResponseError: no stream takes the subject.
-            AckTimeoutError, AckLostError: the messages after `acked` may or may not have been stored.
+            UnconfirmedError: the messages after `acked` may or may not have been stored, since the connection
+                or the leader was lost, or the server fell silent.
             BatchClosedError: it was committed.
             Others as `JetStream.publish`.
         """
@@ -291,9 +293,7 @@ class FastIngest:
         """Called with each message on the batch's inbox."""
         try:
             if not message.data and is_no_responders(message):
-                # With gaps allowed a new leader goes on with the batch, and tells what is missing.
-                if not self._is_open or self._options.gap == "fail":
-                    self._fail(NoStreamResponseError(f"no stream takes messages to {self._subject!r}"))
+                self._unheard_of()
                 return
             fields = json.loads(message.data)
             kind = fields.get("type")
@@ -309,6 +309,17 @@ class FastIngest:
             failure = ProtocolError(f"a fast batch was answered with {message.data[:80]!r}")
             failure.__cause__ = error
             self._fail(failure)
+
+    def _unheard_of(self) -> None:
+        """Nobody took a message: there is no such stream, or it has no leader at the moment."""
+        nobody = NoStreamResponseError(f"no stream takes messages to {self._subject!r}")
+        if not self._is_open:
+            self._fail(nobody)
+        elif self._options.gap == "fail":
+            failure = UnconfirmedError(f"the stream has no leader: {self._doubt()}")
+            failure.__cause__ = nobody
+            self._fail(failure)
+        # With gaps allowed a new leader goes on with the batch, and tells what is missing.
 
     def _acknowledged(self, number: int, flow: int) -> None:
         self._is_open = True

@@ -116,7 +116,7 @@ class Messages:
         Raises:
             ConnectionClosedError, ConnectionDrainingError: the client is closed.
         """
-        self._reading.tasks = tasks
+        self._reading.workers = tasks
         self._reading.start()
 
     def report(self, error: Exception) -> None:

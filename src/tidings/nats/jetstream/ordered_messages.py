@@ -260,7 +260,7 @@ class OrderedMessages:
             settings = replace(settings, stop_after=settings.stop_after - self._handed)
         source = Source(self._api, self._stream, consumer.name, {}, takes_acks=False)
         reading = OrderedReading(source, settings, self._place, self._until_end)
-        reading.tasks = self._tasks
+        reading.workers = self._tasks
         reading.start()
         if self._until_end and info.num_pending == 0:
             reading.end_here()

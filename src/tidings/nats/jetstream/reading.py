@@ -138,16 +138,15 @@ class Reading(Puller):
         taken: messages handed to the reader.
         check_at: when so many are taken, `take_next` has something to look after. Until then a reader may
             take from `held` itself, if it counts them in `taken`.
-        tasks: those that take messages, where it is not the user who does.
+        workers: the tasks that take messages, where it is not the user who does.
     """
-
-    tasks: Collection[asyncio.Task[None]] = ()
 
     def __init__(self, source: Source, settings: ReadingSettings) -> None:
         super().__init__(source, settings.priority, counts_bytes=settings.max_bytes is not None)
         self.settings = settings
         self.taken = 0
         self.check_at = 0
+        self.workers: Collection[asyncio.Task[None]] = ()
         self._end_at = settings.stop_after or sys.maxsize
         self._began = False
         self._absent = False
@@ -349,6 +348,11 @@ class Reading(Puller):
         super().close()
 
     # What a drain of the client waits for: what is held here, and not in the route
+
+    @property
+    def tasks(self) -> Collection[asyncio.Task[None]]:
+        """The tasks that a drain waits for."""
+        return self.workers
 
     def settle(self) -> None:
         """Let a drain look again whether everything was handed out."""
