@@ -420,7 +420,7 @@ class _Channel(Subscription):
 
     def __init__(self, batch: FastIngest, connection: Connection, subject: str) -> None:
         home = connection.subscriptions
-        super().__init__(home, home.next_sid(), subject, "", None, SubscriptionLimits(0, 0, "drop_new"), 0)
+        super().__init__(home, home.next_sid(), subject, "", None, SubscriptionLimits(msgs=0, bytes=0, policy="drop_new"), 0)
         self._batch = batch
 
     def wake(self) -> None:
