@@ -26,7 +26,7 @@ from tidings.nats.wire import HeaderInput, Msg
 
 __all__ = ["RETRY_ATTEMPTS", "RETRY_WAIT", "Acks", "Sender", "Waiting", "acks_of", "is_passing"]
 
-_NO_LIMITS = SubscriptionLimits(msgs=0, bytes=0, policy="drop_new")
+_NO_LIMITS = SubscriptionLimits()
 
 # Passes by itself, so that the same message can be sent again. 10008: temporarily unavailable; 10158: a
 # message with this id is just being stored; 10163: after a change of leader, the last sequence of the
