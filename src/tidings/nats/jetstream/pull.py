@@ -18,7 +18,7 @@ from typing import Any, TypedDict
 
 from tidings.nats.core.options import SubscriptionLimits
 from tidings.nats.core.subscription import Subscription
-from tidings.nats.errors import ConnectionClosedError, ConnectionDrainingError, Error
+from tidings.nats.errors import ConnectionClosedError, ConnectionDrainingError, Error, PermissionsError
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.errors import ConfigError, PullError
 from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, pending_in, read_status
@@ -162,10 +162,11 @@ class Puller(Subscription):
         body = f'{{"batch":{batch}'
         if max_bytes:
             body += f',"max_bytes":{max_bytes}'
-        if expires > 0:
-            body += f',"expires":{round(expires * 1e9)}'
-        if heartbeat > 0:
-            body += f',"idle_heartbeat":{round(heartbeat * 1e9)}'
+        nanoseconds = round(expires * 1e9)
+        if nanoseconds > 0:
+            body += f',"expires":{nanoseconds}'
+        if heartbeat > 0:  # the server refuses more than half, be it by a nanosecond
+            body += f',"idle_heartbeat":{min(round(heartbeat * 1e9), nanoseconds // 2)}'
         if no_wait:
             body += ',"no_wait":true'
         priority = self._priority
@@ -237,7 +238,8 @@ class Puller(Subscription):
         if self._counts_bytes and len(held) > before:
             size = sum(message_size(held[i]) for i in range(before, len(held)))
             self.bytes_held += size
-            self.bytes_to_come = max(self.bytes_to_come - size, 0)
+            # Of a pull that got all its messages the server says nothing, whatever bytes are left of it.
+            self.bytes_to_come = max(self.bytes_to_come - size, 0) if self.to_come else 0
         if len(held) > before:
             if self._priority.group is not None:
                 self._learn_pin(held[-1], self._priority.group)
@@ -280,6 +282,12 @@ class Puller(Subscription):
         """What was asked for is void, and what is said of it from now on does not count."""
         self._turn += 1
         self.to_come = self.bytes_to_come = 0
+
+    def is_refused_by(self, error: PermissionsError) -> bool:
+        """Whether `error` says that the server takes our inbox or our pulls from nobody like us."""
+        return super().is_refused_by(error) or (
+            error.operation == "publish" and error.subject == self._ask_at
+        )
 
     def lost(self) -> None:
         """The link is gone, and all that was asked of its server."""

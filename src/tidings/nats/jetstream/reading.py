@@ -20,7 +20,7 @@ from tidings.nats.jetstream.errors import (
 )
 from tidings.nats.jetstream.fetch import UNBOUNDED
 from tidings.nats.jetstream.pull import PAUSE, Priority, PriorityOptions, Puller, Source, message_size
-from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, limit_in
+from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, batch_limit_in, limit_in
 from tidings.nats.jetstream.times import to_seconds
 from tidings.nats.wire import Msg
 
@@ -151,6 +151,7 @@ class Reading(Puller):
         self._began = False
         self._absent = False
         self._got_some = False
+        self._most = UNBOUNDED
         self._pause = PAUSE
         self._resume: asyncio.TimerHandle | None = None
 
@@ -192,15 +193,14 @@ class Reading(Puller):
             self.settle()
         return message
 
-    def register(self, task: asyncio.Task[Any] | None) -> None:
-        """`task` reads: a drain of the client waits for it to take what is held."""
-        if task not in self._readers:
-            self._readers.append(task)
+    @property
+    def readers(self) -> list[asyncio.Task[Any] | None]:
+        """Who iterates, one entry an iteration: a drain of the client waits for them to take what is held."""
+        return self._readers
 
-    def unregister(self) -> None:
-        """Nobody reads any more."""
-        self._readers.clear()
-        self.settle()
+    @readers.setter
+    def readers(self, readers: list[asyncio.Task[Any] | None]) -> None:
+        self._readers = readers
 
     def refill(self) -> None:
         """Ask for more if too little is under way."""
@@ -209,7 +209,7 @@ class Reading(Puller):
             self.check_at = 0  # each message is weighed when it is taken
             under_way = self.bytes_to_come + self.bytes_held
             if under_way < settings.low and self._may_ask:
-                self.ask(UNBOUNDED, settings.window - under_way, settings.expires, settings.beat)
+                self.ask(self._most, settings.window - under_way, settings.expires, settings.beat)
             return
         wanted = min(settings.batch, self._end_at - self.taken)
         under_way = self.to_come + len(self.held)
@@ -258,6 +258,8 @@ class Reading(Puller):
                 self._absent = True
                 if self._waiters:
                     self._wake_waiters()
+            case Verdict.REFUSED if self._counts_bytes and (most := batch_limit_in(error.text)) < self._most:
+                self._most = most
             case Verdict.REFUSED if fitting := self.settings.within(error.text):
                 self.settings = fitting
             case _:
