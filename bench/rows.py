@@ -107,6 +107,14 @@ MANY_ROWS = (
         loops=ONE,
     ),
     Row(
+        "beside",
+        "CPU time a message received, by one of 10,000 subscriptions",
+        "subscriptions.beside",
+        ("tidings",),
+        Unit.SHORT_TIME,
+        loops=ONE,
+    ),
+    Row(
         "many",
         "CPU time a message received, over 10,000 subscriptions",
         "subscriptions.many",
@@ -169,6 +177,7 @@ TARGETS = (
     *(Target(row.name, "natsio", 1, ours="tidings-pure") for row in CLIENT_ROWS),
     *(Target(row.name, "natsio", 2) for row in WEBSOCKET_ROWS),
     *(Target(row.name, "natsio", 3) for row in TLS_ROWS),
+    Target("beside", "tidings", 1.1, their_row="one"),
     Target("many", "tidings", 1.1, their_row="one"),
     Target("memory", "", 2048),
     Target("memory", "", 2048, ours="tidings-pure"),

@@ -18,15 +18,20 @@ TIMEOUT = 30.0  # seconds
 
 async def one(driver: ClientDriver, run: Run) -> float:
     """Microseconds of CPU time that a message costs the receiver, whose one subscription gets all."""
-    return await _received(driver, run, subjects=1)
+    return await _received(driver, run, [SUBJECT])
+
+
+async def beside(driver: ClientDriver, run: Run) -> float:
+    """The same, while MANY others are subscribed and get nothing."""
+    return await _received(driver, run, [*(f"{SUBJECT}.{number}" for number in range(MANY)), SUBJECT])
 
 
 async def many(driver: ClientDriver, run: Run) -> float:
     """The same, the messages on MANY subjects in turn, each with a subscription of its own."""
-    return await _received(driver, run, subjects=MANY)
+    return await _received(driver, run, [f"{SUBJECT}.{number}" for number in range(MANY)], spread=MANY)
 
 
-async def _received(driver: ClientDriver, run: Run, subjects: int) -> float:
+async def _received(driver: ClientDriver, run: Run, subjects: list[str], spread: int = 0) -> float:
     # CPU time and not the rate: for the server, too, many subjects are more work than one.
     count, start, finished = 0, (0.0, 0.0, 0), asyncio.Event()
     warmup = 2 * WINDOW  # by then each subscription got some
@@ -46,11 +51,10 @@ async def _received(driver: ClientDriver, run: Run, subjects: int) -> float:
             finished.set()
 
     client = await driver.connect(run.url)
-    names = [f"{SUBJECT}.{number}" for number in range(subjects)] if subjects > 1 else [SUBJECT]
-    for name in names:
-        await driver.on_message(client, name, handle)
+    for subject in subjects:
+        await driver.on_message(client, subject, handle)
     await client.flush()
-    with feeder.running(run.url, SUBJECT, PAYLOAD, subjects if subjects > 1 else 0) as leave:
+    with feeder.running(run.url, SUBJECT, PAYLOAD, spread) as leave:
         os.write(leave, b"." * (WINDOW // feeder.STEP))
         async with asyncio.timeout(TIMEOUT):
             await finished.wait()

@@ -314,6 +314,24 @@ class TestPlainFunction:
             (error,) = await errors.reach()
         assert isinstance(error.__cause__, asyncio.CancelledError)
 
+    async def test_a_result_that_nobody_awaits_any_more(self, nats_url: str) -> None:
+        gathered, called = Gathered(), Gathered()
+
+        async def never(message: Msg) -> None:
+            gathered(message)
+
+        def begin(message: Msg) -> object:
+            called(message)
+            return never(message)
+
+        client = await connect(nats_url)
+        sub = await client.subscribe("begun", cb=begin)
+        deliver(sub, "message")
+        sub.serve()
+        assert sub.worker is not None
+        await client.close()
+        assert (len(called), len(gathered)) == (1, 0)
+
     async def test_a_drain_waits_for_it(self, nats_url: str) -> None:
         gathered = Gathered()
         async with await connect(nats_url) as client:

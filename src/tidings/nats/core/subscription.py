@@ -425,6 +425,9 @@ class Subscription(Route):
 
     def _start_worker(self, first: Awaitable[Any] | None = None) -> None:
         self._worker = asyncio.get_running_loop().create_task(self._work(first), context=self._context)
+        if inspect.iscoroutine(first):
+            # A worker that is cancelled before it begins never awaits it.
+            self._worker.add_done_callback(lambda _: first.close())
 
     async def _work(self, first: Awaitable[Any] | None) -> None:
         """Await `first`, then the callback for each message until none is left."""
