@@ -93,6 +93,7 @@ TLS_ROWS = (
         "TLS: publish and receive on one connection",
         "client.publish_and_receive",
         PAIR,
+        loops=ONE,
         scheme="tls",
     ),
 )
