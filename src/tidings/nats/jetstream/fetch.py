@@ -192,7 +192,7 @@ class Fetch(Puller):
             self._reason = error
             self._over = True
         except (JetStreamUnavailableError, TimeoutError) as error:
-            self._reason = error
+            self._reason = JetStreamUnavailableError(f"nobody took the pull: {error}")
             self._over = self._no_wait
 
     def _raise_reason(self) -> None:

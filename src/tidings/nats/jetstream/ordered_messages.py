@@ -243,6 +243,7 @@ class OrderedMessages:
             if refused or (limit is not None and self._attempts >= limit):
                 raise
             self.report(error)
+            self._left_over.add(name)  # it may have been made all the same
             await asyncio.sleep(min(_FIRST_PAUSE * 2**self._attempts, _LONGEST_PAUSE))
             return None
         self._attempts = 0
