@@ -67,7 +67,7 @@ def test_at_least_one_ping_may_be_outstanding(value: int) -> None:
         {"max_reconnect_attempts": 0},
         {"error_cb": print, "closed_cb": lambda: None},
     ],
-    ids=repr,
+    ids=",".join,
 )
 def test_what_stands_at_the_edge_is_taken(given: dict[str, Any]) -> None:
     options_from(given)
