@@ -163,7 +163,9 @@ class Fetch(Puller):
 
     def went_silent(self, seconds: float) -> None:
         """Called when no heartbeat came: ask again, while there is time."""
-        self._reason = NoHeartbeatError(f"no heartbeat of consumer {self.source.consumer!r} for {seconds} s")
+        self._reason = NoHeartbeatError(
+            f"no heartbeat of consumer {self.source.consumer!r} for {seconds:g} s"
+        )
         self.forget_asked()
         self._asked = False
         self._tell()

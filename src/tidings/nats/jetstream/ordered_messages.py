@@ -32,7 +32,7 @@ from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.messages import Iteration
 from tidings.nats.jetstream.ordered_reading import OrderedReading, OrderedSettings, Place
 from tidings.nats.jetstream.pull import Source
-from tidings.nats.jetstream.reading import ReadingSettings
+from tidings.nats.jetstream.reading import ReadingSettings, tell
 from tidings.nats.wire import Msg
 
 __all__ = ["OrderedMessages"]
@@ -171,14 +171,7 @@ class OrderedMessages:
 
     def report(self, error: Exception) -> None:
         """Report an error that does not end it."""
-        handler = self._settings.on_error
-        if handler is None:
-            self._api.connection.registry.report(error)
-            return
-        try:
-            handler(error)
-        except Exception as failure:
-            self._api.connection.registry.report(failure)
+        tell(self._api.connection, self._settings.on_error, error)
 
     def worker_ended(self) -> None:
         """One of those who read is done: let a drain look again."""
