@@ -351,3 +351,31 @@ async def test_bytes_of_a_pull_that_got_all_its_messages_are_not_waited_for() ->
         await server.messages(2)
         await first
         assert (await server.asked(3))["batch"] == 2
+
+
+async def test_an_error_handler_may_be_async() -> None:
+    told = asyncio.Event()
+
+    async def handler(error: Exception) -> None:
+        await asyncio.sleep(0)
+        told.set()
+
+    async with pulled() as server, server.consumer.messages(on_error=handler) as messages:
+        first = asyncio.create_task(messages.next())
+        await server.asked(1)
+        await server.status("409 Leadership Change")
+        await told.wait()
+        await server.messages(1)
+        await first
+
+
+async def test_broken_headers_of_a_publisher_hurt_nobody() -> None:
+    async with (
+        pulled(priority_groups=["g"]) as server,
+        server.consumer.messages(max_bytes=1000) as messages,
+    ):
+        first = asyncio.create_task(messages.next())
+        await server.asked(1)
+        await server.messages(1, headers="no colon")
+        assert (await first).data == b"1"
+        assert not server.errors

@@ -15,6 +15,7 @@ from tidings.nats import (
     MaxPayloadError,
     NoRespondersError,
     PermissionsError,
+    ProtocolError,
     TimeoutError,
     connect,
 )
@@ -190,6 +191,16 @@ class TestRetry:
             with pytest.raises(ApiError):
                 await client.jetstream().publish(name)
             assert len(taken.messages) == 1
+
+
+async def test_an_empty_answer_is_not_that_of_a_stream(nats_url: str, name: str) -> None:
+    async with streaming(nats_url, name, lambda message: b""), await connect(nats_url) as client:
+        js = client.jetstream()
+        with pytest.raises(ProtocolError, match="no stream"):
+            await js.publish(name)
+        future = await js.publish_async(name)
+        with pytest.raises(ProtocolError, match="no stream"):
+            await future
 
 
 class TestNoAnswer:

@@ -172,7 +172,7 @@ class AtomicBatch:
 
     async def _ask(self, subject: str, payload: Any, headers: HeaderInput, *, counts: bool = True) -> PubAck:
         acks, is_first = acks_of(self._api.connection), not self.count
-        _, future = acks.post(subject, payload, headers, monotonic() + self._timeout)
+        _, future = acks.post(subject, payload, headers, monotonic() + self._timeout, in_batch=True)
         if counts:
             self._added(subject)
         try:
@@ -183,7 +183,9 @@ class AtomicBatch:
                     raise
             # The stream may have no leader at the moment (ADR-22); it has nothing of the batch yet.
             await asyncio.sleep(RETRY_WAIT)
-            return await acks.ask(subject, payload, headers, self._timeout, RETRY_ATTEMPTS - 1, RETRY_WAIT)
+            return await acks.ask(
+                subject, payload, headers, self._timeout, RETRY_ATTEMPTS - 1, RETRY_WAIT, in_batch=True
+            )
         except JetStreamError as error:
             self._end(error)
             raise

@@ -32,7 +32,7 @@ from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.messages import Iteration
 from tidings.nats.jetstream.ordered_reading import OrderedReading, OrderedSettings, Place
 from tidings.nats.jetstream.pull import Source
-from tidings.nats.jetstream.reading import ReadingSettings
+from tidings.nats.jetstream.reading import ReadingSettings, tell
 from tidings.nats.wire import Msg
 
 __all__ = ["OrderedMessages"]
@@ -171,14 +171,7 @@ class OrderedMessages:
 
     def report(self, error: Exception) -> None:
         """Report an error that does not end it."""
-        handler = self._settings.on_error
-        if handler is None:
-            self._api.connection.registry.report(error)
-            return
-        try:
-            handler(error)
-        except Exception as failure:
-            self._api.connection.registry.report(failure)
+        tell(self._api.connection, self._settings.on_error, error)
 
     def worker_ended(self) -> None:
         """One of those who read is done: let a drain look again."""
@@ -243,6 +236,7 @@ class OrderedMessages:
             if refused or (limit is not None and self._attempts >= limit):
                 raise
             self.report(error)
+            self._left_over.add(name)  # it may have been made all the same
             await asyncio.sleep(min(_FIRST_PAUSE * 2**self._attempts, _LONGEST_PAUSE))
             return None
         self._attempts = 0

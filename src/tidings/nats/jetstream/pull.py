@@ -14,11 +14,17 @@ from collections import deque
 from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from tidings.nats.core.options import SubscriptionLimits
 from tidings.nats.core.subscription import Subscription
-from tidings.nats.errors import ConnectionClosedError, ConnectionDrainingError, Error, PermissionsError
+from tidings.nats.errors import (
+    ConnectionClosedError,
+    ConnectionDrainingError,
+    Error,
+    PermissionsError,
+    ProtocolError,
+)
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.errors import ConfigError, PullError
 from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, pending_in, read_status
@@ -275,8 +281,11 @@ class Puller(Subscription):
         self.ended(status.verdict, status.error(code, text))
 
     def _learn_pin(self, message: Msg, group: str) -> None:
-        if group not in self.source.pins and (pin := message.headers.get("Nats-Pin-Id")):
-            self.source.pins[group] = pin
+        if group in self.source.pins or not message.has_headers:
+            return
+        with suppress(ProtocolError):  # a publisher's broken headers, which the server hands on
+            if pin := message.headers.get("Nats-Pin-Id"):
+                self.source.pins[group] = pin
 
     def forget_asked(self) -> None:
         """What was asked for is void, and what is said of it from now on does not count."""
@@ -342,7 +351,10 @@ class Puller(Subscription):
         """Called when neither messages nor heartbeats came for so long, though they should."""
 
 
-def message_size(message: Any) -> int:
+def message_size(message: Msg) -> int:
     """Bytes of a message as the server counts them for a pull: subject, reply, headers and payload."""
     size = len(message.subject) + len(message.reply) + len(message.data)
-    return size + len(encode_headers(message.headers)) if message.has_headers else size
+    if message.has_headers:
+        with suppress(Error):  # a publisher's broken headers: that much less is counted
+            size += len(encode_headers(message.headers))
+    return size

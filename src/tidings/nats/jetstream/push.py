@@ -25,6 +25,7 @@ from tidings.nats.wire import Msg
 __all__ = ["PushSubscription"]
 
 _STALLED = "Nats-Consumer-Stalled"
+_UNACKED = ("none", "flow_control")  # answers to flow control stand for the messages before them
 
 
 class PushSubscription(Subscription):
@@ -49,7 +50,7 @@ class PushSubscription(Subscription):
     ) -> None:
         connection = api.connection
         config = info.config
-        if callback is not None and acks and config.ack_policy != "none":
+        if callback is not None and acks and config.ack_policy not in _UNACKED:
             callback = _acking(callback)
         home = connection.registry
         super().__init__(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import inspect
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
+from tidings.nats.core.connection import Connection
 from tidings.nats.errors import DrainTimeoutError, TimeoutError
 from tidings.nats.jetstream.errors import (
     ConfigError,
@@ -24,7 +26,9 @@ from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, batch_limit_i
 from tidings.nats.jetstream.times import to_seconds
 from tidings.nats.wire import Msg
 
-__all__ = ["Reading", "ReadingOptions", "ReadingSettings"]
+__all__ = ["ErrorHandler", "Reading", "ReadingOptions", "ReadingSettings", "tell"]
+
+ErrorHandler: TypeAlias = Callable[[Exception], object]
 
 _MOST_HEARTBEAT = 30.0
 _LEAST_EXPIRES = 1.0
@@ -40,7 +44,7 @@ class ReadingOptions(TypedDict, total=False):
     expires: float
     heartbeat: float | None
     stop_after: int | None
-    on_error: Callable[[Exception], object] | None
+    on_error: ErrorHandler | None
     group: str | None
     min_pending: int
     min_ack_pending: int
@@ -59,8 +63,8 @@ class ReadingSettings:
         expires: how long a pull waits at the server. Then it is asked again: no limit for the reader.
         heartbeat: how often an idle server shows that it is there; None is half of `expires`, at most 30.
         stop_after: end after so many messages; None goes on.
-        on_error: called with what went wrong and did not end the reading; None reports it to the client's
-            error callback.
+        on_error: called, plain or async, with what went wrong and did not end the reading; None reports it
+            to the client's error callback.
         priority: see `Priority`.
     """
 
@@ -70,7 +74,7 @@ class ReadingSettings:
     expires: float = 30.0
     heartbeat: float | None = None
     stop_after: int | None = None
-    on_error: Callable[[Exception], object] | None = None
+    on_error: ErrorHandler | None = None
     priority: Priority = field(default_factory=Priority)
 
     def __post_init__(self) -> None:
@@ -278,14 +282,7 @@ class Reading(Puller):
 
     def report(self, error: Exception) -> None:
         """Tell whoever listens of an error that does not end the reading."""
-        handler = self.settings.on_error
-        if handler is None:
-            super().report(error)
-            return
-        try:
-            handler(error)
-        except Exception as failure:
-            super().report(failure)
+        tell(self._connection, self.settings.on_error, error)
 
     def _wait_before_asking(self) -> None:
         if self._resume is None:
@@ -382,3 +379,18 @@ class Reading(Puller):
         for worker in workers:
             worker.cancel()
         return workers
+
+
+def tell(connection: Connection, handler: ErrorHandler | None, error: Exception) -> None:
+    """Call `handler`, plain or async, with `error`; without one, and when it fails, the client reports it."""
+    report = connection.callbacks.report
+    if handler is None:
+        report(error)
+        return
+    try:
+        result = handler(error)
+    except Exception as failure:
+        report(failure)
+    else:
+        if inspect.isawaitable(result):
+            connection.callbacks.notify(lambda: result)
