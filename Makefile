@@ -42,8 +42,9 @@ fuzz: $(VENV)/.ready-test   ## the wire core under AddressSanitizer; ARGS="--sec
 
 chaos: $(VENV)/.ready-test   ## faults at random, and nothing lost in silence; ARGS="--seconds 10", --write for the docs
 	@$(BIN)/python scripts/chaos.py $(ARGS)
+	@$(BIN)/python scripts/chaos_jetstream.py $(ARGS)
 
-chaos-jetstream: $(VENV)/.ready-test   ## … around a replicated stream: exactly once in, at least once and in order out
+chaos-jetstream: $(VENV)/.ready-test   ## the second half of it alone, around a replicated stream
 	@$(BIN)/python scripts/chaos_jetstream.py $(ARGS)
 
 SECONDS ?= 600

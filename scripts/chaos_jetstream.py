@@ -1,12 +1,14 @@
-"""Random faults between a replicated stream, whoever writes to it and whoever reads from it.
+"""Random faults around a replicated stream, and the count of what its writers and readers were promised.
 
-What was acknowledged is in the stream exactly once: whoever does not know whether a message was stored
-publishes it again with the same ``msg_id``. Each of three readers, by `messages`, `fetch` and `consume`,
-handles every message at least once; an ordered one has each once and in order. The counts say how often that
-was not so: it must be never.
+What was acknowledged is in the stream exactly once, at the sequence that the acknowledgement named: whoever
+does not know whether a message was stored publishes it again with the same ``msg_id``. Readers by `fetch`, by
+`messages` and by `next` handle every message at least once, and make their consumer anew when it is deleted
+under them; an ordered one has each message once and in order. No call takes longer than it was given. At the
+end the whole stream is read, over a connection that nothing happens to, and compared.
 
-Faults are drawn from a seed: connections cut, deaf in either direction or away for a while, leaders moved, a
-server killed and started again, the ordered reader's consumer deleted.
+Faults are drawn from a seed: the leader of the stream killed (SIGKILL) and restarted, leaders moved, a
+follower without routes, a server stopped and restarted with its disk, connections cut at any time, in the
+middle of a fetch and of a window of async publishes, consumers deleted.
 """
 
 from __future__ import annotations
@@ -14,251 +16,238 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import random
+import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.proxy import Proxy  # noqa: E402  # the proxy of the tests is not installed
+from scripts.chaos_jetstream_field import OPTIONS, Cluster, Faults  # noqa: E402  # as in chaos.py
+from scripts.chaos_jetstream_work import (  # noqa: E402
+    ALL,
+    STREAM,
+    Fetching,
+    Iterating,
+    Nexting,
+    Ordered,
+    Overdue,
+    Publisher,
+    Reader,
+    SinglePublisher,
+)
 
-from tidings.nats import Client, Error, connect  # noqa: E402
-from tidings.nats.jetstream import JetStream, JetStreamMsg  # noqa: E402
-from tidings.nats.server import NatsCluster, NatsServer  # noqa: E402
+from tidings.nats import Error, connect  # noqa: E402
+from tidings.nats.jetstream import Stream  # noqa: E402
 
-STREAM, SUBJECT = "CHAOS", "chaos"
-WINDOW = 500  # messages that are published before the producer looks at what became of them
-# Far longer than a run: in this time a second copy of a message is recognized.
-DUPLICATE_WINDOW = 600.0
-READERS = ("messages", "fetch", "consume")
-READING: dict[str, Any] = {"heartbeat": 0.5, "expires": 5.0}
+PAGE = ROOT / "docs" / "reliability.md"
+TABLE = re.compile(r"(?<=<!-- chaos-jetstream -->\n).*?(?=<!-- /chaos-jetstream -->)", re.S)
+
+MESSAGES, SECONDS = 200_000, 60.0
+# One message in so many is published by itself, the acknowledgement waited for.
+SINGLES = 50
+# Far longer than a run, in seconds: so long a message that comes again is known.
+DUPLICATE_WINDOW = 3600.0
+# Seconds that all has to be acknowledged in, and then read, after the last fault.
+PATIENCE = 45.0
+
+T = TypeVar("T")
 
 
 @dataclass
-class Counts:
-    """What a run counted."""
+class Tally:
+    """What a run counted; times in seconds.
 
-    acknowledged: set[int] = field(default_factory=set)
-    again: int = 0
-    stored: int = 0
-    handled: dict[str, Counter[int]] = field(default_factory=lambda: {name: Counter() for name in READERS})
-    ordered: list[int] = field(default_factory=list)
-    faults: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    @property
-    def wrong(self) -> dict[str, int]:
-        """What must be none."""
-        due = len(self.acknowledged)
-        found = {f"missed by {name}": due - len(seen) for name, seen in self.handled.items()}
-        return found | {
-            "acknowledged and not stored once": abs(due - self.stored),
-            "gaps and repeats in order": sum(seq != i for i, seq in enumerate(self.ordered, 1)),
-            "missed in order": due - len(self.ordered),
-        }
-
-
-class Run:
-    """One run: a cluster, a proxy before each server, and everybody at work.
-
-    Args:
-        count: messages.
-        seed: of the faults.
+    Attributes:
+        acknowledged: number → sequence.
+        stored: number → its sequences in the stream, as read at the end.
+        handled: reader → number → how often; `expected` has which numbers it should have.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self.chance = random.Random(seed)
-        self.counts = Counts()
-        self.ordered_name = ""
-        self.proxies: list[Proxy] = []
+    seed: int
+    messages: int
+    took: float = 0.0
+    faults: dict[str, int] = dataclasses.field(default_factory=dict)
+    acknowledged: dict[int, int] = dataclasses.field(default_factory=dict)
+    again: int = 0
+    stored: dict[int, list[int]] = dataclasses.field(default_factory=dict)
+    stored_by_info: int = 0
+    expected: dict[str, set[int]] = dataclasses.field(default_factory=dict)
+    handled: dict[str, dict[int, int]] = dataclasses.field(default_factory=dict)
+    gaps: int = 0
+    repeats: int = 0
+    ordered_ended: str = ""
+    remade: int = 0
+    ordered_remade: int = 0
+    longest_pause: float = 0.0
+    latest: float = 0.0
+    overdue: list[str] = dataclasses.field(default_factory=list)
 
-    async def go(self, limit: float) -> Counts:
-        """Run to the end, for `limit` seconds at most."""
-        start = time.monotonic()
-        with NatsServer.cluster(3, durability="fast") as cluster:
-            async with contextlib.AsyncExitStack() as stack:
-                for server in cluster.servers:
-                    self.proxies.append(await stack.enter_async_context(Proxy(server.url)))
-                quiet = await stack.enter_async_context(await self.connect(cluster.urls))
-                await self.set_up(quiet.jetstream())
-                trouble = asyncio.create_task(self.make_trouble(cluster, quiet))
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(limit), asyncio.TaskGroup() as group:
-                        for work in (self.produce, self.read, self.fetch, self.consume, self.read_in_order):
-                            group.create_task(self.with_client(work))
-                trouble.cancel()
-                await asyncio.wait([trouble])
-                await asyncio.to_thread(cluster.wait_ready)
-                stream = await persistently(lambda: quiet.jetstream().stream(STREAM))
-                self.counts.stored = stream.cached_info.state.messages
-        self.counts.seconds = time.monotonic() - start
-        return self.counts
-
-    async def connect(self, urls: list[str]) -> Client:
-        return await connect(
-            urls,
-            ignore_discovered_servers=True,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.05,
-            error_cb=lambda error: None,
-        )
-
-    async def with_client(self, work: Callable[[JetStream], Awaitable[None]]) -> None:
-        async with await self.connect([proxy.url for proxy in self.proxies]) as client:
-            await work(client.jetstream(timeout=2))
-
-    async def set_up(self, js: JetStream) -> None:
-        config: dict[str, Any] = {"num_replicas": 3, "duplicate_window": DUPLICATE_WINDOW}
-        await persistently(lambda: js.create_stream(name=STREAM, subjects=[SUBJECT], **config))
-        for name in READERS:
-            limits: dict[str, Any] = {"ack_wait": 2.0, "max_ack_pending": 5000}
-            await persistently(
-                lambda name=name, limits=limits: js.create_consumer(STREAM, durable_name=name, **limits)
-            )
-
-    # Those at work
-
-    async def produce(self, js: JetStream) -> None:
-        for first in range(1, self.count + 1, WINDOW):
-            todo = set(range(first, min(first + WINDOW, self.count + 1)))
-            while todo:
-                futures = {}
-                for number in sorted(todo):
-                    with contextlib.suppress(Error):
-                        futures[number] = await js.publish_async(SUBJECT, str(number), msg_id=str(number))
-                await asyncio.wait(futures.values(), timeout=10) if futures else await asyncio.sleep(0.1)
-                done = {
-                    n
-                    for n, each in futures.items()
-                    if each.done() and not each.cancelled() and not each.exception()
-                }
-                self.counts.acknowledged |= done
-                todo -= done
-                self.counts.again += len(todo)
-
-    async def take(self, name: str, msg: JetStreamMsg) -> bool:
-        """Handle a message; whether that was the last one."""
-        seen = self.counts.handled[name]
-        seen[int(msg.data)] += 1
-        await msg.ack()
-        return len(seen) == self.count
-
-    async def read(self, js: JetStream) -> None:
-        consumer = await persistently(lambda: js.consumer(STREAM, "messages"))
-        async with consumer.messages(**READING) as messages:
-            async for msg in messages:
-                if await self.take("messages", msg):
-                    return
-
-    async def fetch(self, js: JetStream) -> None:
-        consumer = await persistently(lambda: js.consumer(STREAM, "fetch"))
-        while True:
-            for msg in await persistently(lambda: consumer.fetch(256, 2, heartbeat=0.5)):
-                if await self.take("fetch", msg):
-                    return
-
-    async def consume(self, js: JetStream) -> None:
-        consumer = await persistently(lambda: js.consumer(STREAM, "consume"))
-        done = asyncio.Event()
-
-        async def handle(msg: JetStreamMsg) -> None:
-            if await self.take("consume", msg):
-                done.set()
-
-        running = await consumer.consume(handle, workers=3, **READING)
-        await done.wait()
-        running.stop()
-        await running.closed()
-
-    async def read_in_order(self, js: JetStream) -> None:
-        stream = await persistently(lambda: js.stream(STREAM))
-        async with stream.ordered_consumer().messages(stop_after=self.count, **READING) as messages:
-            async for msg in messages:
-                self.counts.ordered.append(msg.metadata.sequence.stream)
-                self.ordered_name = messages.name
-
-    # Those who disturb them
-
-    async def make_trouble(self, cluster: NatsCluster, quiet: Client) -> None:
-        faults = {
-            "cut": self.cut,
-            "deaf": self.deafen,
-            "away": self.send_away,
-            "leader moved": lambda: self.step_down(quiet),
-            "server killed": lambda: self.kill(cluster),
-            "consumer deleted": lambda: self.delete(quiet),
+    @property
+    def violations(self) -> dict[str, int]:
+        """What must be none, by what it is."""
+        known = {number: seqs for number, seqs in self.stored.items() if number in self.acknowledged}
+        found = {
+            "not acknowledged in the end": self.messages - len(self.acknowledged),
+            "acknowledged and not stored": len(self.acknowledged) - len(known),
+            "stored more than once": sum(len(seqs) - 1 for seqs in self.stored.values()),
+            "stored elsewhere than acknowledged": sum(
+                self.acknowledged[number] not in seqs for number, seqs in known.items()
+            ),
+            "stored and not read at the end": abs(
+                self.stored_by_info - sum(len(seqs) for seqs in self.stored.values())
+            ),
+            "left out in order": self.gaps,
+            "repeated in order": self.repeats,
+            "ordered reading ended": int(bool(self.ordered_ended)),
+            "calls past their timeout": len(self.overdue),
         }
+        for name, numbers in self.expected.items():
+            found[f"missed by {name}"] = len(numbers - self.handled[name].keys())
+        return {what: count for what, count in found.items() if count}
+
+
+async def persistently(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` gives once there is a leader to answer."""
+    async with asyncio.timeout(PATIENCE):
         while True:
-            await asyncio.sleep(self.chance.uniform(0.1, 0.7))
-            kind = self.chance.choice(list(faults))
-            self.counts.faults[kind] += 1
-            await faults[kind]()
-
-    async def cut(self) -> None:
-        self.chance.choice(self.proxies).cut()
-
-    async def deafen(self) -> None:
-        with self.chance.choice(self.proxies).deaf(self.chance.choice(["up", "down", "both"])):
-            await asyncio.sleep(self.chance.uniform(0.1, 1.5))
-
-    async def send_away(self) -> None:
-        async with self.chance.choice(self.proxies).away():
-            await asyncio.sleep(self.chance.uniform(0.05, 0.5))
-
-    async def step_down(self, quiet: Client) -> None:
-        consumer = f"CONSUMER.LEADER.STEPDOWN.{STREAM}.{self.chance.choice(READERS)}"
-        what = self.chance.choice([f"STREAM.LEADER.STEPDOWN.{STREAM}", consumer])
-        with contextlib.suppress(Error):
-            await quiet.request(f"$JS.API.{what}", timeout=2)
-
-    async def kill(self, cluster: NatsCluster) -> None:
-        server = self.chance.choice(cluster.servers)
-        await asyncio.to_thread(server.kill)
-        await asyncio.to_thread(server.restart)
-
-    async def delete(self, quiet: Client) -> None:
-        if self.ordered_name:
-            with contextlib.suppress(Error):
-                await quiet.jetstream(timeout=2).delete_consumer(STREAM, self.ordered_name)
+            try:
+                return await call()
+            except Error:
+                await asyncio.sleep(0.1)
 
 
-async def persistently(call: Callable[[], Awaitable[Any]]) -> Any:
-    """What `call` gives once there is somebody to answer."""
-    while True:
-        try:
-            return await call()
-        except Error:
-            await asyncio.sleep(0.1)
+async def read_all(stream: Stream) -> dict[int, list[int]]:
+    """Number → sequences, of all that is in the stream."""
+    found: dict[int, list[int]] = {}
+    async with stream.ordered_consumer().messages(until_end=True) as messages:
+        async for message in messages:
+            found.setdefault(int(message.data), []).append(message.metadata.sequence.stream)
+    return found
 
 
-async def run(count: int, seed: int, limit: float) -> Counts:
-    return await Run(count, seed).go(limit)
+async def run(messages: int, seconds: float, seed: int) -> Tally:
+    """So many messages, published in about so many seconds; the tally of it."""
+    tally, overdue, start = Tally(seed, messages), Overdue(), time.monotonic()
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(Cluster())
+        urls = [server.url for server in cluster.servers]
+        quiet = await stack.enter_async_context(await connect(urls, **OPTIONS))
+        js = quiet.jetstream(timeout=2)
+        limits: dict[str, Any] = {"num_replicas": 3, "duplicate_window": DUPLICATE_WINDOW}
+        stream = await persistently(lambda: js.create_stream(name=STREAM, subjects=[ALL], **limits))
+
+        singles = range(0, messages, SINGLES)
+        others = sorted(set(range(messages)) - set(singles))
+
+        async def worker(kind: Callable[..., T], *arguments: Any) -> T:
+            line = await cluster.line()
+            client = await stack.enter_async_context(await line.open_client())
+            return kind(line, client, overdue, *arguments)
+
+        publisher = await worker(Publisher, others, seconds)
+        single = await worker(SinglePublisher, singles, seconds)
+        fetching, iterating = await worker(Fetching, messages), await worker(Iterating, messages)
+        nexting, ordered = await worker(Nexting, len(singles)), await worker(Ordered, messages)
+        readers: list[Reader] = [fetching, iterating, nexting, ordered]
+
+        faults = Faults(
+            random.Random(seed),
+            tally.faults,
+            cluster,
+            stream,
+            fetching=fetching,
+            publishing=publisher,
+            readers=readers,
+            others=[single, *readers],
+        )
+        await work(seconds, faults, [publisher, single], readers)
+        tally.stored = await persistently(lambda: read_all(stream))
+        tally.stored_by_info = (await persistently(stream.info)).state.messages
+    for each in (publisher, single):
+        tally.acknowledged |= each.acknowledged
+        tally.again += each.again
+    for reader in readers:
+        name = type(reader).__name__
+        tally.handled[name] = reader.handled
+        tally.expected[name] = set(singles) if reader is nexting else set(range(messages))
+        tally.remade += reader.remade if reader is not ordered else 0
+        tally.longest_pause = max(tally.longest_pause, reader.longest_pause)
+    tally.gaps, tally.repeats, tally.ordered_remade = ordered.gaps, ordered.repeats, ordered.remade
+    tally.ordered_ended = repr(ordered.ended_by) if ordered.ended_by is not None else ""
+    tally.overdue, tally.latest = overdue.calls, overdue.latest
+    tally.took = time.monotonic() - start
+    return tally
+
+
+async def work(seconds: float, faults: Faults, publishers: list[Publisher], readers: list[Reader]) -> None:
+    """Faults as long as is published, and then time for what is left."""
+    ending = asyncio.Event()
+    writing = [asyncio.create_task(each.run()) for each in publishers]
+    reading = [asyncio.create_task(each.run()) for each in readers]
+    injecting = asyncio.create_task(faults.inject(ending))
+    tasks = [*writing, *reading, injecting]
+    try:
+        await asyncio.wait([*writing, injecting], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+        ending.set()
+        await injecting
+        await asyncio.wait(writing, timeout=PATIENCE)
+        await asyncio.wait(reading, timeout=PATIENCE)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:  # what none of them should raise
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+
+def table(tally: Tally) -> str:
+    """The numbers, as a table of the docs."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.faults.items()))
+    again = {name: sum(seen.values()) - len(seen) for name, seen in tally.handled.items()}
+    handled = ", ".join(f"{name} {len(seen):,}" for name, seen in tally.handled.items())
+    violations = tally.violations
+    rows = {
+        "run": f"{tally.messages:,} messages in {tally.took:.0f} s, seed {tally.seed}, 3 servers, 3 replicas",
+        "faults injected": f"{sum(tally.faults.values())} ({kinds})",
+        "acknowledged": f"{len(tally.acknowledged):,}, after {tally.again:,} were published again",
+        "in the stream": f"{tally.stored_by_info:,}, of them different {len(tally.stored):,}",
+        "handled by": handled,
+        "handled again by": ", ".join(f"{name} {count:,}" for name, count in again.items()),
+        "gaps, repeats in order": f"{tally.gaps:,}, {tally.repeats:,}",
+        "consumers made anew": f"{tally.remade} by their readers, {tally.ordered_remade} by the ordered one",
+        "longest pause of a reader": f"{tally.longest_pause:.1f} s",
+        "the latest call": f"{tally.latest:.2f} s after its timeout",
+        "violations": ", ".join(f"{count} {what}" for what, count in violations.items()) or "0",
+    }
+    return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--messages", type=int, default=200_000)
-    parser.add_argument("--seed", type=int, default=int(time.time()) % 10_000)
-    parser.add_argument("--limit", type=float, default=900.0, help="seconds")
-    options = parser.parse_args()
-    counts = asyncio.run(run(options.messages, options.seed, options.limit))
-    faults = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.faults.items()))
-    print(f"seed {options.seed}, {counts.seconds:.0f} s; faults: {faults}")
-    print(f"acknowledged {len(counts.acknowledged)} of {options.messages}, published again {counts.again}")
-    for name, seen in counts.handled.items():
-        print(f"{name}: {len(seen)} handled, {seen.total() - len(seen)} came again")
-    for what, number in counts.wrong.items():
-        print(f"{what}: {number}")
-    complete = len(counts.acknowledged) == options.messages
-    return 0 if complete and not any(counts.wrong.values()) else 1
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of publishing (default 60)")
+    parser.add_argument("--messages", type=int, default=None, help="default 200,000 in 60 s, else as fast")
+    parser.add_argument("--seed", type=int, default=None, help="of the faults (default: a new one)")
+    parser.add_argument("--write", action="store_true", help="put the numbers into docs/reliability.md")
+    given = parser.parse_args()
+    seed = random.randrange(10**6) if given.seed is None else given.seed
+    messages = given.messages or round(MESSAGES * given.seconds / SECONDS)
+    tally = asyncio.run(run(messages, given.seconds, seed))
+    print(table(tally))
+    for line in (*tally.overdue, tally.ordered_ended):
+        if line:
+            print(line)
+    if given.write:
+        PAGE.write_text(TABLE.sub(lambda match: table(tally), PAGE.read_text()))
+    return 1 if tally.violations else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())
