@@ -69,6 +69,38 @@ CLIENT_ROWS = (
     ),
 )
 
+JETSTREAM = ("tidings", "natsio", "nats-py")
+# In files. The server has much to do for each message, so these say less of uvloop than the others.
+JETSTREAM_ROWS = (
+    Row("js-publish", "JetStream: awaited publish, one by one", "jetstream.publish", JETSTREAM),
+    Row(
+        "js-publish-1k",
+        "the same with 1,024 bytes",
+        "jetstream.publish",
+        JETSTREAM,
+        size=1024,
+        loops=("asyncio",),
+    ),
+    Row("js-async", "JetStream: async publish with window", "jetstream.publish_async", JETSTREAM),
+    Row(
+        "js-async-1k",
+        "the same with 1,024 bytes",
+        "jetstream.publish_async",
+        JETSTREAM,
+        size=1024,
+        loops=("asyncio",),
+    ),
+    *(
+        Row(f"js-{name}{suffix}", title + more, f"consume.{name}", who, size=size, loops=loops)
+        for name, title, who in (
+            ("messages", "JetStream: read on and on, `ack` each", ("tidings", "natsio")),
+            ("fetch", "JetStream: fetch 256, `ack` each", JETSTREAM),
+            ("ordered", "JetStream: read a stream in order", JETSTREAM),
+        )
+        for suffix, more, size, loops in (("", "", 16, LOOPS), ("-1k", ", 1,024 bytes", 1024, LOOPS[:1]))
+    ),
+)
+
 WEBSOCKET_ROWS = (
     Row(
         "ws-publish",
@@ -164,7 +196,7 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *TLS_ROWS, *WEBSOCKET_ROWS, *MANY_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+ROWS = (*CLIENT_ROWS, *TLS_ROWS, *WEBSOCKET_ROWS, *MANY_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
 
 TARGETS = (
     Target("publish", "natsio", 5),
@@ -176,6 +208,10 @@ TARGETS = (
     Target("requests", "nats-py", 2),
     Target("large", "natsio", 1.2),
     *(Target(row.name, "natsio", 1, ours="tidings-pure") for row in CLIENT_ROWS),
+    *(Target(name, "natsio", 1.7) for name in ("js-publish", "js-publish-1k")),
+    *(Target(name, "natsio", 4) for name in ("js-async", "js-async-1k")),
+    *(Target(name, "natsio", 3) for name in ("js-messages", "js-messages-1k", "js-fetch", "js-fetch-1k")),
+    *(Target(name, "nats-py", 4) for name in ("js-ordered", "js-ordered-1k")),
     *(Target(row.name, "natsio", 2) for row in WEBSOCKET_ROWS),
     *(Target(row.name, "natsio", 3) for row in TLS_ROWS),
     Target("beside", "tidings", 1.1, their_row="one"),

@@ -53,7 +53,9 @@ def _listeners(binary: Path, text: str) -> Iterator[Mapping[str, str]]:
     with tempfile.TemporaryDirectory(prefix="bench-nats-") as folder:
         config = Path(folder) / "config"
         config.write_text(text)
-        command = [str(binary), "-c", str(config), "--ports_file_dir", folder]
+        # JetStream stores in files, and syncs them when it likes, as it does unless told otherwise.
+        stores = ["-js", "-sd", str(Path(folder) / "store")]
+        command = [str(binary), "-c", str(config), "--ports_file_dir", folder, *stores]
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

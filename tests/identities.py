@@ -53,18 +53,24 @@ class Key:
 
 
 class Operator:
-    """An operator with one account; `config` is for a server that trusts it."""
+    """An operator with one account, of these limits; `config` is for a server that trusts it."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: dict[str, Any] = ACCOUNT_LIMITS) -> None:
         self._key = Key("O")
         self._account = Key("A")
+        self._system = Key("A")
+        self._limits = limits
 
     @property
     def config(self) -> str:
-        account = self._account.public
-        jwt = self._key.jwt(account, {"type": "account", "limits": ACCOUNT_LIMITS})
+        account, system = self._account.public, self._system.public
+        jwt = self._key.jwt(account, {"type": "account", "limits": self._limits})
+        system_jwt = self._key.jwt(system, {"type": "account", "limits": ACCOUNT_LIMITS})
         operator = self._key.jwt(self._key.public, {"type": "operator"})
-        return f"operator: {operator}\nresolver: MEMORY\nresolver_preload: {{ {account}: {jwt} }}\n"
+        return (
+            f"operator: {operator}\nsystem_account: {system}\nresolver: MEMORY\n"
+            f"resolver_preload: {{ {account}: {jwt}, {system}: {system_jwt} }}\n"
+        )
 
     def user(self, key: Key, *, seconds: int = 0, **nats: Any) -> str:
         """The JWT of a user; it expires in so many `seconds`, or never."""

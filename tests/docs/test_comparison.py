@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "nats" / "comparison.md"
+PAGES = [ROOT / "docs" / "nats" / "comparison.md", ROOT / "docs" / "nats" / "jetstream" / "comparison.md"]
 LINK = re.compile(r"\]\((?!https?://)([^)]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.M)
 FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
@@ -21,15 +21,18 @@ def anchor(heading: str) -> str:
 
 def rows() -> list[list[str]]:
     """The cells of each row of a feature that we say we have."""
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    lines = [line for page in PAGES for line in page.read_text().splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [row for row in cells if len(row) == 8 and row[1] != "nats.go" and row[5] != "N"]
 
 
-@pytest.mark.parametrize("target", sorted(set(LINK.findall(PAGE.read_text()))))
-def test_what_it_names_is_there(target: str) -> None:
+@pytest.mark.parametrize(
+    ("page", "target"),
+    [(page, target) for page in PAGES for target in sorted(set(LINK.findall(page.read_text())))],
+)
+def test_what_it_names_is_there(page: Path, target: str) -> None:
     path, _, section = target.partition("#")
-    page = PAGE.parent / path
+    page = page.parent / path
     assert page.is_file()
     if section:
         headings = HEADING.findall(FENCE.sub("", page.read_text()))

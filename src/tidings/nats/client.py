@@ -11,11 +11,29 @@ from tidings.nats.core.options import options_from
 if TYPE_CHECKING:
     from tidings.nats.core.connect_options import ConnectOptions
 
+if TYPE_CHECKING:
+    from tidings.nats.jetstream import ContextOptions, JetStream
+
 __all__ = ["Client", "connect"]
 
 
 class Client(Connection):
     """A NATS client, connected. Made by `connect`; an async context manager that drains at its end."""
+
+    def jetstream(self, **options: Unpack[ContextOptions]) -> JetStream:
+        """A context for JetStream; costs nothing, so make as many as there are domains or timeouts.
+
+        Args:
+            options: see `tidings.nats.jetstream.JetStreamOptions`; times in seconds.
+
+        Raises:
+            ConfigError: an option that cannot work (a ValueError).
+            TypeError: an option that there is not.
+        """
+        # Imported here: who uses core NATS only does not load it.
+        from tidings.nats.jetstream import JetStream, JetStreamOptions
+
+        return JetStream(self, JetStreamOptions(**options))
 
 
 async def connect(

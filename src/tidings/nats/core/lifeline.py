@@ -63,12 +63,15 @@ class Lifeline(Status):
         self._is_informed = False
         self._loop = asyncio.get_running_loop()
         self._events = events.Events()
-        self._callbacks = Callbacks(options.error_cb, self._note_error)
+        # Public, as are the writer and the registry, for what is built on the connection.
+        self.callbacks = self._callbacks = Callbacks(options.error_cb, self._note_error)
         self._way_back = WayBack(
             self._pool, options, self._open_link, self._callbacks.report, self._note_failed
         )
-        self._writer = Writer(self._callbacks.report, options.skip_subject_validation)
-        self._subscriptions = Subscriptions(self, self._writer, self._callbacks.report, options.drain_timeout)
+        self.writer = self._writer = Writer(self._callbacks.report, options.skip_subject_validation)
+        self.registry = self._subscriptions = Subscriptions(
+            self, self._writer, self._callbacks.report, options.drain_timeout
+        )
         self._asker = Asker(self._subscriptions, self._writer)
         self._closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -213,6 +216,7 @@ class Lifeline(Status):
             self._on_lost(link, link.reason)
             return
         link.start_pings(self.options.ping_interval, self.options.max_outstanding_pings, self._ping)
+        self._subscriptions.restored()
 
     def _ping(self) -> Mark:
         before = self._writer.gathered
@@ -297,6 +301,7 @@ class Lifeline(Status):
         self._hold_publishes()
         if reason is not None:
             self._last_error = reason
+        self._subscriptions.lost()
         self._life.move(Move.LOST)
         self._callbacks.notify(self.options.disconnected_cb)
         self._events.emit(events.Disconnected(reason))

@@ -99,6 +99,9 @@ class Subscription(Route):
         "subject",
     )
 
+    drains_last = False
+    """Whether it is there for what the others' callbacks still do while the client drains."""
+
     _HAS_CALLBACK = "the subscription to {!r} has a callback, which gets its messages"
 
     def __init__(
@@ -352,6 +355,17 @@ class Subscription(Route):
             and error.subject == self.subject
             and error.queue_group == self.queue_group
         )
+
+    def refuse(self, error: PermissionsError) -> None:
+        """The server refuses something, perhaps this: then it ends."""
+        if self.is_refused_by(error):
+            self.fail(error)
+
+    def lost(self) -> None:
+        """Called when the link is gone: a subclass may have asked the server for something."""
+
+    def restored(self) -> None:
+        """Called when a new link was told of it."""
 
     def close(self) -> None:
         """No more messages come; whoever waits is told. What is held can still be taken."""

@@ -107,10 +107,9 @@ class Subscriptions:
         sub.close()
 
     def refuse(self, error: PermissionsError) -> None:
-        """End the subscriptions that the server refuses with `error`."""
+        """Tell the subscriptions what the server refuses; it may be one of them."""
         for sub in self:
-            if sub.is_refused_by(error):
-                sub.fail(error)
+            sub.refuse(error)
 
     @property
     def is_blocked(self) -> bool:
@@ -160,14 +159,17 @@ class Subscriptions:
 
     async def drain(self) -> None:
         """Let all end together without losing what was delivered."""
-        subs = list(self)
+        subs = [sub for sub in self if not sub.drains_last]
         for sub in subs:
             sub.start_draining()
         await self.end_inflow(*subs)
         for sub in subs:
             sub.close()
-        for sub in list(self._alive):
-            await sub.emptied()
+        # In two steps: what drains last may be made by a callback that runs until then.
+        for drains_last in (False, True):
+            for sub in list(self._alive):
+                if sub.drains_last is drains_last:
+                    await sub.emptied()
 
     def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether `task` is the one in which a subscription calls its callback."""
@@ -197,6 +199,16 @@ class Subscriptions:
                 # The new server counts from zero.
                 commands.unsubscribe(sub.sid, sub.max_msgs - sub.received)
         return commands.take()
+
+    def lost(self) -> None:
+        """The link is gone: tell those who want to know."""
+        for sub in self:
+            sub.lost()
+
+    def restored(self) -> None:
+        """A new link was told of every subscription: tell those who want to know."""
+        for sub in self:
+            sub.restored()
 
     def close(self) -> list[asyncio.Task[None]]:
         """End every subscription: readers are told, workers cancelled; returns those to wait for."""

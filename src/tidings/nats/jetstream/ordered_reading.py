@@ -1,0 +1,210 @@
+"""One consumer behind an ordered one: its config, and its messages as long as none is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypedDict
+
+from tidings.nats.errors import ConnectionReconnectingError, ProtocolError
+from tidings.nats.jetstream.checks import check_name
+from tidings.nats.jetstream.consumer_config import ConsumerConfig, DeliverPolicy, ReplayPolicy
+from tidings.nats.jetstream.errors import ConsumerSequenceMismatchError, NoHeartbeatError, PullError
+from tidings.nats.jetstream.pull import Source
+from tidings.nats.jetstream.reading import Reading, ReadingSettings
+from tidings.nats.jetstream.statuses import Verdict
+from tidings.nats.wire import Msg
+
+__all__ = ["OrderedOptions", "OrderedReading", "OrderedSettings", "Place"]
+
+_INACTIVE_THRESHOLD = 300.0
+
+
+class OrderedOptions(TypedDict, total=False):
+    """`OrderedSettings` as keyword arguments."""
+
+    filter_subjects: str | Sequence[str]
+    deliver_policy: DeliverPolicy
+    opt_start_seq: int
+    opt_start_time: datetime | None
+    replay_policy: ReplayPolicy
+    headers_only: bool
+    inactive_threshold: float | timedelta
+    name_prefix: str | None
+    max_reset_attempts: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrderedSettings:
+    """What an ordered consumer reads; the fields of `ConsumerConfig` that make sense for it.
+
+    Attributes:
+        filter_subjects: one or several; none is all of the stream.
+        deliver_policy, opt_start_seq, opt_start_time: where it begins.
+        replay_policy: how fast.
+        headers_only: leave the payloads out.
+        inactive_threshold: seconds after which the server deletes a consumer that nobody reads.
+        name_prefix: names become ``<prefix>_1`` and so on; None makes one up.
+        max_reset_attempts: give up when so many consumers in a row could not be made; None never does.
+    """
+
+    filter_subjects: str | Sequence[str] = ()
+    deliver_policy: DeliverPolicy = "all"
+    opt_start_seq: int = 0
+    opt_start_time: datetime | None = None
+    replay_policy: ReplayPolicy = "instant"
+    headers_only: bool = False
+    inactive_threshold: float | timedelta = _INACTIVE_THRESHOLD
+    name_prefix: str | None = None
+    max_reset_attempts: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.name_prefix is not None:
+            check_name(self.name_prefix, "consumer")
+        self.config("", 0).check()
+
+    def config(self, name: str, last_seq: int) -> ConsumerConfig:
+        """The config of the next consumer, when `last_seq` was the last message in order."""
+        given = self.filter_subjects
+        subjects = [given] if isinstance(given, str) else list(given)
+        if not subjects and self.deliver_policy == "last_per_subject":
+            subjects = [">"]  # it needs one
+        config = ConsumerConfig(
+            name=name,
+            filter_subjects=subjects,
+            deliver_policy=self.deliver_policy,
+            opt_start_seq=self.opt_start_seq,
+            opt_start_time=self.opt_start_time,
+            replay_policy=self.replay_policy,
+            headers_only=self.headers_only,
+            inactive_threshold=self.inactive_threshold,
+            ack_policy="none",
+            mem_storage=True,
+            num_replicas=1,
+        )
+        if not last_seq:
+            return config
+        return replace(
+            config, deliver_policy="by_start_sequence", opt_start_seq=last_seq + 1, opt_start_time=None
+        )
+
+
+@dataclass
+class Place:
+    """How far an ordered consumer is: the last sequence of the stream that came in order."""
+
+    last_seq: int = 0
+
+
+class OrderedReading(Reading):
+    """Reads from one consumer, as long as its messages come one after the other.
+
+    Attributes:
+        broken: why another consumer has to take over; None while this one will do.
+    """
+
+    def __init__(self, source: Source, settings: ReadingSettings, place: Place, ends: bool) -> None:
+        super().__init__(source, settings)
+        self.broken: Exception | None = None
+        self._place = place
+        self._last_delivered = 0
+        self._ends = ends
+
+    def give_up(self, why: Exception) -> None:
+        """Take nothing more: what came in order can still be taken."""
+        if self.broken is None and not self.is_closed:
+            self.broken = why
+            self.end()
+
+    def check(self, first: int) -> None:
+        """Called when messages came.
+
+        The consumer numbers what it delivers, without a gap, and one consumer's messages come in its order:
+        so if the first and the last have their numbers, those between them have theirs.
+        """
+        held = self.held
+        count = len(held) - first
+        if self.broken is not None:
+            self._drop(count)
+            return
+        try:
+            begin, _, _ = _numbers(held[first])
+            end, last_seq, pending = _numbers(held[-1])
+        except ProtocolError as error:
+            self._drop(count)
+            self.give_up(error)
+            return
+        if begin != self._last_delivered + 1 or end != self._last_delivered + count:
+            self._keep_in_order(first)
+            return
+        self._last_delivered = end
+        self._place.last_seq = last_seq
+        if self._ends and pending == 0:
+            self.end_here()
+
+    def end_here(self) -> None:
+        """Nothing more is wanted than what is held."""
+        self._end_at = min(self._end_at, self.taken + len(self.held))
+        self.check_at = 0
+        if not self.held:
+            self.end()
+
+    def _keep_in_order(self, first: int) -> None:
+        """Some are missing: keep those before the gap."""
+        held, good = self.held, 0
+        for index in range(first, len(held)):
+            with suppress(ProtocolError):
+                delivered, seq, _ = _numbers(held[index])
+                if delivered == self._last_delivered + 1:
+                    self._last_delivered = delivered
+                    self._place.last_seq = seq
+                    good += 1
+                    continue
+            break
+        self._drop(len(held) - first - good)
+        self.give_up(
+            ConsumerSequenceMismatchError(
+                f"message {self._last_delivered + 1} of consumer {self.source.consumer!r} is missing"
+            )
+        )
+
+    def _drop(self, count: int) -> None:
+        for _ in range(count):
+            self.held.pop()
+
+    def beat(self, message: Msg) -> None:
+        """Called with each heartbeat: it says what was delivered before it."""
+        delivered = message.headers.get("Nats-Last-Consumer", "")
+        if delivered.isdigit() and int(delivered) > self._last_delivered:
+            self.give_up(
+                ConsumerSequenceMismatchError(f"up to message {delivered} was delivered and did not arrive")
+            )
+
+    def ended(self, verdict: Verdict, error: PullError) -> None:
+        """Called when a pull came to its end."""
+        if verdict in (Verdict.VOID, Verdict.GONE, Verdict.ABSENT):
+            self.give_up(error)
+        else:
+            super().ended(verdict, error)
+
+    def went_silent(self, seconds: float) -> None:
+        """Called when no heartbeat came."""
+        self.give_up(NoHeartbeatError(f"no heartbeat of consumer {self.source.consumer!r} for {seconds:g} s"))
+
+    def lost(self) -> None:
+        """The link is gone: what was on its way is lost."""
+        super().lost()
+        self.give_up(ConnectionReconnectingError("the connection was lost"))
+
+
+def _numbers(message: Msg) -> tuple[int, int, int]:
+    """The consumer's number of a message, its sequence in the stream, and how many are still to come."""
+    tokens = message.reply.split(".")
+    # With domain and account there are two tokens more in front, and maybe some behind (ADR-53).
+    first = 5 if len(tokens) == 9 else 7
+    try:
+        return int(tokens[first + 1]), int(tokens[first]), int(tokens[first + 3])
+    except (IndexError, ValueError):
+        raise ProtocolError(f"not an ack subject: {message.reply!r}") from None
