@@ -54,7 +54,7 @@ class TestInARow:
             (2, {"subject": "{name}.0", "seq": 2}, [4, 7]),
             (9, {"subject": "{name}.x"}, []),
             (2, {"start_time": datetime(2020, 1, 1, tzinfo=UTC)}, [1, 2]),
-            (2, {"start_time": datetime(2999, 1, 1, tzinfo=UTC)}, []),
+            (2, {"start_time": datetime(2200, 1, 1, tzinfo=UTC)}, []),
         ],
         ids=str,
     )
