@@ -8,7 +8,7 @@ from logging import Logger
 from tidings.messaging.adapter import Handle
 from tidings.messaging.batch import Batch
 from tidings.messaging.errors import TidingsError
-from tidings.nats import BadSubscriptionError, DrainTimeoutError, Error, TimeoutError
+from tidings.nats import DrainTimeoutError, Error
 from tidings.nats.jetstream import Consumer, JetStream, Messages, OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
 
@@ -96,11 +96,14 @@ class StreamListening:
             gathered = [message]
             until = loop.time() + batch.timeout
             try:
-                with suppress(TimeoutError, BadSubscriptionError):  # nothing more in time, or at all
+                with suppress(Error):  # nothing more in time, or at all: then the loop ends with it
                     while len(gathered) < batch.size:
-                        if not messages.pending_msgs and loop.time() >= until:
+                        if messages.pending_msgs:
+                            gathered.append(await anext(messages))
+                        elif (left := until - loop.time()) > 0:
+                            gathered.append(await messages.next(left))
+                        else:
                             break
-                        gathered.append(await messages.next(max(until - loop.time(), 0.001)))
             except asyncio.CancelledError:
                 for each in gathered:
                     with suppress(Error):

@@ -46,13 +46,17 @@ class Outside:
         async with self.jetstream() as js:
             return [each async for each in js.consumer_names(self.name)]
 
-    async def numbers(self, durable: str = "w", count: int = 10_000) -> list[int]:
+    async def numbers(self, durable: str = "w") -> list[int]:
         """Payloads that a consumer has for somebody else right now; they are acknowledged."""
+        found: list[int] = []
         async with self.jetstream() as js:
-            messages = await (await js.consumer(self.name, durable)).fetch(count, 5.0, no_wait=True)
-            for message in messages:
-                await message.ack()
-            return [int(message.data) for message in messages]
+            consumer = await js.consumer(self.name, durable)
+            while messages := await consumer.fetch(1000, 5.0, no_wait=True):
+                for message in messages:
+                    await message.ack()
+                found.extend(int(message.data) for message in messages)
+                await js.api.connection.flush()
+        return found
 
     async def put(self, count: int, subject: str = "in") -> None:
         """Store the numbers below `count`."""
@@ -65,6 +69,10 @@ class Outside:
         """The last message on a subject below its name."""
         async with self.jetstream() as js:
             return await (await js.stream(self.name)).get_msg(last_by_subject=f"{self.name}.{subject}")
+
+    async def is_settled(self, durable: str = "w") -> bool:
+        """Whether nothing that a consumer delivered is open. The server takes in acks a little after us."""
+        return (await self.info(durable)).num_ack_pending == 0
 
     async def is_done(self, durable: str = "w") -> bool:
         """Whether a consumer delivered all there is, and all of it is settled."""
