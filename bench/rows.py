@@ -61,6 +61,38 @@ CLIENT_ROWS = (
     ),
 )
 
+JETSTREAM = ("tidings", "natsio", "nats-py")
+# In files. The server has much to do for each message, so these say less of uvloop than the others.
+JETSTREAM_ROWS = (
+    Row("js-publish", "JetStream: awaited publish, one by one", "jetstream.publish", JETSTREAM),
+    Row(
+        "js-publish-1k",
+        "the same with 1,024 bytes",
+        "jetstream.publish",
+        JETSTREAM,
+        size=1024,
+        loops=("asyncio",),
+    ),
+    Row("js-async", "JetStream: async publish with window", "jetstream.publish_async", JETSTREAM),
+    Row(
+        "js-async-1k",
+        "the same with 1,024 bytes",
+        "jetstream.publish_async",
+        JETSTREAM,
+        size=1024,
+        loops=("asyncio",),
+    ),
+    *(
+        Row(f"js-{name}{suffix}", title + more, f"consume.{name}", who, size=size, loops=loops)
+        for name, title, who in (
+            ("messages", "JetStream: read on and on, `ack` each", ("tidings", "natsio")),
+            ("fetch", "JetStream: fetch 256, `ack` each", JETSTREAM),
+            ("ordered", "JetStream: read a stream in order", JETSTREAM),
+        )
+        for suffix, more, size, loops in (("", "", 16, LOOPS), ("-1k", ", 1,024 bytes", 1024, LOOPS[:1]))
+    ),
+)
+
 SERVICE_ROWS = (
     Row("model", "framework: pydantic body, `async def` handler", "services.model", SERVICES),
     Row(
@@ -92,7 +124,7 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+ROWS = (*CLIENT_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
 
 TARGETS = (
     Target("publish", "natsio", 5),
@@ -104,6 +136,10 @@ TARGETS = (
     Target("requests", "nats-py", 2),
     Target("large", "natsio", 1.2),
     *(Target(row.name, "natsio", 1, ours="tidings-pure") for row in CLIENT_ROWS),
+    *(Target(name, "natsio", 1.7) for name in ("js-publish", "js-publish-1k")),
+    *(Target(name, "natsio", 4) for name in ("js-async", "js-async-1k")),
+    *(Target(name, "natsio", 3) for name in ("js-messages", "js-messages-1k", "js-fetch", "js-fetch-1k")),
+    *(Target(name, "nats-py", 4) for name in ("js-ordered", "js-ordered-1k")),
     Target("model", "faststream", 15, ours="tidings-services"),
     Target("injected", "faststream", 50, ours="tidings-services"),
     Target("chain", "faststream", 20, ours="tidings-services"),

@@ -19,7 +19,9 @@ def nats_server(binary: Path) -> Iterator[str]:
     Raises RuntimeError when the server ends at once or does not listen within START_TIMEOUT.
     """
     with tempfile.TemporaryDirectory(prefix="bench-nats-") as folder:
-        command = [str(binary), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder]
+        # JetStream stores in files, and syncs them when it likes, as it does unless told otherwise.
+        stores = ["-js", "-sd", str(Path(folder) / "store")]
+        command = [str(binary), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder, *stores]
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

@@ -1,10 +1,11 @@
-"""How each client is driven: one module a library, the same five names in each.
+"""How each client is driven: one module a library, the same names in each.
 
 The functions hand out the library's own objects, so that the timed loops call its `publish`,
 `flush` and `request` with nothing in between. A driver holds only what differs.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from typing import Any, Protocol, cast
 
@@ -28,6 +29,24 @@ class ClientDriver(Protocol):
 
     async def serve(self, client: Any, subject: str) -> None:
         """Answer each request on the subject with its own payload."""
+
+    def jetstream(self, client: Any) -> Any:
+        """The library's JetStream context, with its `publish` and `publish_async`; not every one has it."""
+
+    async def acknowledged(self, js: Any) -> None:
+        """Wait until every `publish_async` is acknowledged."""
+
+    async def consumer(self, js: Any, stream: str) -> Any:
+        """A new pull consumer of the stream, which begins at its first message."""
+
+    def fetch(self, consumer: Any, count: int) -> Awaitable[list[Any]]:
+        """So many messages, each with an `ack`."""
+
+    def read(self, consumer: Any) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+        """The messages as an iterator that goes on; each has an `ack`."""
+
+    def read_in_order(self, js: Any, stream: str) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
+        """The messages of the stream through an ordered consumer, from the first one."""
 
 
 def load(name: str) -> ClientDriver:

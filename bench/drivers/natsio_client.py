@@ -1,9 +1,11 @@
 """natsio: `subscribe` is a plain call, and a plain callback is called without a coroutine."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import natsio
+from natsio.jetstream import Consumer, ConsumerConfig, JetStreamContext, JsMsg
 
 MODULE = "natsio"
 
@@ -29,3 +31,29 @@ async def serve(client: natsio.Client, subject: str) -> None:
         await msg.respond(msg.payload)
 
     client.subscribe(subject, cb=echo)
+
+
+def jetstream(client: natsio.Client) -> JetStreamContext:
+    return client.jetstream()
+
+
+async def acknowledged(js: JetStreamContext) -> None:
+    await js.publish_async_complete()
+
+
+async def consumer(js: JetStreamContext, stream: str) -> Consumer:
+    return await (await js.stream(stream)).create_consumer(ConsumerConfig())
+
+
+def fetch(consumer: Consumer, count: int) -> Awaitable[list[JsMsg]]:
+    return consumer.fetch(count)
+
+
+def read(consumer: Consumer) -> AbstractAsyncContextManager[AsyncIterator[JsMsg]]:
+    return consumer.consume()
+
+
+@asynccontextmanager
+async def read_in_order(js: JetStreamContext, stream: str) -> AsyncIterator[AsyncIterator[JsMsg]]:
+    async with (await js.stream(stream)).ordered_consumer() as messages:
+        yield aiter(messages)

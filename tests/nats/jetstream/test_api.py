@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.nats.jetstream.answering import answering
 
-from tidings.nats import Client, ConnectionClosedError, Msg, ProtocolError, TimeoutError, connect
+from tidings.nats import ConnectionClosedError, Msg, ProtocolError, TimeoutError, connect
 from tidings.nats.jetstream import Api
 from tidings.nats.jetstream.api import REQUIRED_LEVEL
 from tidings.nats.jetstream.errors import (
@@ -17,19 +17,6 @@ from tidings.nats.jetstream.errors import (
     StreamNotFoundError,
 )
 from tidings.nats.server import NatsServer
-
-
-@contextlib.asynccontextmanager
-async def answering(url: str, prefix: str, answer: Callable[[Msg], bytes]) -> AsyncIterator[Client]:
-    """A client, and beside it somebody who answers below `prefix` in the place of JetStream."""
-    async with await connect(url) as server, await connect(url) as client:
-
-        async def respond(request: Msg) -> None:
-            await request.respond(answer(request))
-
-        await server.subscribe(f"{prefix}.>", cb=respond)
-        await server.flush()
-        yield client
 
 
 class TestRequests:
@@ -124,6 +111,11 @@ class TestLevels:
         async with await connect(nats_url) as client:
             with pytest.raises(ApiLevelError, match="level 99"):
                 await Api(client).request("INFO", level=99)
+
+    async def test_before_there_was_a_server_nothing_is_refused(self) -> None:
+        client = await connect("nats://127.0.0.1:1", retry_on_failed_connect=True)
+        Api(client).require(99, "that")
+        await client.close()
 
     @pytest.mark.parametrize("level", [None, "5", True, [1]])
     async def test_a_server_that_says_nothing_of_use_has_level_0(

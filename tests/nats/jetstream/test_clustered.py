@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,7 +12,14 @@ import pytest
 
 from tidings.nats import connect
 from tidings.nats.jetstream import JetStream, Placement, StreamInfo, StreamSource
-from tidings.nats.jetstream.errors import ClusterError, JetStreamUnavailableError, NotFoundError
+from tidings.nats.jetstream.errors import (
+    BadNameError,
+    BadRequestError,
+    ClusterError,
+    ConfigError,
+    JetStreamUnavailableError,
+    NotFoundError,
+)
 from tidings.nats.server import NatsCluster, NatsServer
 
 
@@ -22,13 +30,24 @@ def cluster() -> Iterator[NatsCluster]:
         yield servers
 
 
-async def until_current(js: JetStream, name: str) -> StreamInfo:
-    """The info of a stream once all its replicas have all that the leader has."""
+async def until_current(js: JetStream, name: str, unlike: str = "") -> StreamInfo:
+    """The info of a stream once it has a leader, not `unlike`, and all replicas are current."""
+    brief = js.connection.jetstream(timeout=0.5)  # type: ignore[attr-defined]
     while True:
-        info = await (await js.stream(name)).info()
-        if info.cluster is not None and all(peer.current for peer in info.cluster.replicas):
+        try:
+            info: StreamInfo = (await brief.stream(name)).cached_info
+        except TimeoutError:  # there is no leader to answer
+            continue
+        where = info.cluster
+        if where and where.leader not in ("", unlike) and all(peer.current for peer in where.replicas):
             return info
         await asyncio.sleep(0)
+
+
+def servers_of(info: StreamInfo) -> set[str]:
+    """The names of the servers that hold a replica."""
+    assert info.cluster is not None
+    return {info.cluster.leader, *(peer.name for peer in info.cluster.replicas)}
 
 
 async def test_replicas_and_their_leader(cluster: NatsCluster, name: str) -> None:
@@ -101,6 +120,72 @@ async def test_direct_get_from_any_replica(cluster: NatsCluster, name: str) -> N
                 assert [message.seq async for message in there.get_batch(100)] == list(range(1, 21))
         assert (await stream.get_msg(20)).data == b"19"
         await js.delete_stream(name)
+
+
+class TestAdministration:
+    async def test_another_leader(self, cluster: NatsCluster, name: str) -> None:
+        async with await connect(cluster.urls) as client:
+            js = client.jetstream(timeout=20.0)
+            stream = await js.create_stream(name=name, subjects=[name], num_replicas=3)
+            info = await until_current(js, name)
+            assert info.cluster is not None
+            first = info.cluster.leader
+            await stream.step_down()
+            info = await until_current(js, name, unlike=first)
+            assert info.cluster is not None
+            wanted = info.cluster.replicas[0].name
+            await stream.step_down(Placement(preferred=wanted))
+            info = await until_current(js, name, unlike=info.cluster.leader)
+            assert info.cluster is not None
+            assert info.cluster.leader == wanted
+            with pytest.raises(ClusterError, match="not known"):
+                await stream.step_down(Placement(preferred="nobody"))
+            await until_current(js, name)
+            await js.delete_stream(name)
+
+    async def test_another_leader_of_a_consumer(self, cluster: NatsCluster, name: str) -> None:
+        async with await connect(cluster.urls) as client:
+            js = client.jetstream(timeout=20.0)
+            stream = await js.create_stream(name=name, subjects=[name], num_replicas=3)
+            consumer = await stream.create_consumer(durable_name="w")
+            await until_current(js, name)
+            where = consumer.cached_info.cluster
+            assert where is not None
+            wanted = where.replicas[0].name
+            await stream.step_down_consumer("w", Placement(preferred=wanted))
+            brief = client.jetstream(timeout=0.5)
+            while where is None or where.leader != wanted:
+                with contextlib.suppress(TimeoutError):
+                    where = (await brief.consumer_info(name, "w")).cluster
+            with pytest.raises(BadNameError):
+                await stream.step_down_consumer("a.b")
+            await js.delete_stream(name)
+
+    async def test_a_replica_moves_to_another_server(self, cluster: NatsCluster, name: str) -> None:
+        async with await connect(cluster.urls) as client:
+            js = client.jetstream(timeout=20.0)
+            stream = await js.create_stream(name=name, subjects=[name], num_replicas=2)
+            info = await until_current(js, name)
+            assert info.cluster is not None
+            leaving = info.cluster.replicas[0].name
+            before = servers_of(info)
+            (other,) = {"n1", "n2", "n3"} - before
+            await stream.remove_peer(leaving)
+            while servers_of(info) != before - {leaving} | {other}:
+                info = await until_current(js, name)
+            with pytest.raises(BadRequestError, match="not a member"):
+                await stream.remove_peer("nobody")
+            with pytest.raises(ConfigError, match="name of a server"):
+                await stream.remove_peer("")
+            await js.delete_stream(name)
+
+    async def test_a_lone_server_has_no_other(self, nats_url: str, name: str) -> None:
+        async with await connect(nats_url) as client:
+            stream = await client.jetstream().create_stream(name=name, subjects=[name])
+            for asking in (stream.step_down(), stream.step_down_consumer("w"), stream.remove_peer("n1")):
+                with pytest.raises(ClusterError, match="clustering"):
+                    await asking
+            await client.jetstream().delete_stream(name)
 
 
 async def test_without_a_majority_nothing_is_made_and_nothing_hangs(name: str) -> None:

@@ -114,7 +114,7 @@ async def test_a_field_of_a_newer_server_is_refused_before_it_is_sent(
         before = client.stats.out_msgs
         with pytest.raises(ApiLevelError, match="priority_policy needs JetStream API level 2"):
             await js.create_consumer(name, config_of("prioritized", name))
-        monkeypatch.setattr(type(client), "server_info", {})
+        monkeypatch.setattr(type(client), "server_info", {"version": "2.10.0"})
         with pytest.raises(ApiLevelError, match="pause_until needs JetStream API level 1"):
             await js.create_consumer(name, config_of("paused", name))
         with pytest.raises(ApiLevelError, match="resetting"):

@@ -28,8 +28,7 @@ async def stream_of(url: str, name: str, messages: int = 5) -> AsyncIterator[Str
         js = client.jetstream()
         stream = await js.create_stream(name=name, subjects=[f"{name}.>"], storage="memory")
         for number in range(messages):
-            await client.publish(f"{name}.{number % 2}", b"x")
-        await client.flush()
+            await client.request(f"{name}.{number % 2}", b"x")
         yield stream
         await js.delete_stream(name)
 

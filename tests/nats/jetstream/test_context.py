@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import inspect
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,16 +86,16 @@ class TestMakingOne:
 
 
 class TestDomains:
-    async def test_a_domain_behind_a_leaf_node(self) -> None:
+    async def test_a_domain_behind_a_leaf_node(self, tmp_path: Path) -> None:
         port = free_port()
         hub_config = (
-            "jetstream: { domain: hub }\n"
-            f"leafnodes: {{ listen: '127.0.0.1:{port}', authorization: {{ user: leaf, password: secret }} }}\n"
+            f"jetstream: {{ domain: hub, store_dir: '{tmp_path / 'hub'}' }}\n"
+            f"leafnodes: {{ listen: '127.0.0.1:{port}', authorization: {{ user: l, password: p }} }}\n"
         )
         with NatsServer(durability="fast", config=hub_config) as hub:
             leaf_config = (
-                "jetstream: { domain: leaf }\n"
-                f"leafnodes: {{ remotes: [{{ url: 'nats://leaf:secret@127.0.0.1:{port}' }}] }}\n"
+                f"jetstream: {{ domain: leaf, store_dir: '{tmp_path / 'leaf'}' }}\n"
+                f"leafnodes: {{ remotes: [{{ url: 'nats://l:p@127.0.0.1:{port}' }}] }}\n"
             )
             with NatsServer(durability="fast", config=leaf_config) as leaf:
                 async with await connect(hub.url) as there, await connect(leaf.url) as here:
@@ -144,6 +146,49 @@ class TestDomains:
                 await owner.jetstream().create_stream(name="S", subjects=["s"])
                 stream = await guest.jetstream(prefix="owners.API").stream("S")
                 assert stream.name == "S"
+
+
+async def test_a_user_who_may_listen_below_an_inbox_of_its_own_only() -> None:
+    config = """
+    accounts: { A: { jetstream: enabled, users: [
+      { user: one, password: one, permissions: {
+          publish: ["$JS.API.>", "$JS.SNAPSHOT.>", "s.>"], subscribe: ["_MINE.>"] } }
+    ] } }
+    """
+    errors: list[Exception] = []
+    with NatsServer(token=False, durability="fast", config=config) as server:
+        async with await connect(
+            server.url, user="one", password="one", inbox_prefix="_MINE", error_cb=errors.append
+        ) as client:
+            js = client.jetstream()
+            stream = await js.create_stream(name="S", subjects=["s.>"], allow_direct=True)
+            await client.request("s.a", b"x")
+            assert (await stream.get_msg(1)).data == b"x"
+            assert [message.seq async for message in stream.get_batch(5)] == [1]
+            assert [message.seq async for message in stream.get_last_msgs(["s.>"])] == [1]
+            async with await stream.snapshot() as snapshot:
+                chunks = [chunk async for chunk in snapshot]
+            await js.delete_stream("S")
+            await js.restore_stream(snapshot.config, snapshot.state, chunks)
+            assert (await js.create_consumer("S", durable_name="w")).cached_info.num_pending == 1
+            assert [name async for name in js.stream_names()] == ["S"]
+        assert errors == []
+
+
+async def test_it_goes_on_after_the_server_was_restarted(nats_server: NatsServer) -> None:
+    back = asyncio.Event()
+    async with await connect(
+        nats_server.url, reconnect_time_wait=0.05, reconnected_cb=back.set, error_cb=lambda error: None
+    ) as client:
+        js = client.jetstream(timeout=20.0)
+        stream = await js.create_stream(name="S", subjects=["s"], metadata={"a": "b"})
+        await client.request("s", b"x", 10.0)
+        await stream.create_consumer(durable_name="w")
+        await asyncio.to_thread(nats_server.restart)
+        await back.wait()
+        assert (await stream.info()).config == stream.cached_info.config
+        assert (await stream.get_msg(1)).data == b"x"
+        assert (await stream.consumer_info("w")).num_pending == 1
 
 
 async def until_reached(client: Client, domain: str) -> Any:

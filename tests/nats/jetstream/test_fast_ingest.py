@@ -150,9 +150,13 @@ class TestRefusal:
             batch = js.fast_ingest()
             await batch.add(f"{name}.a")
             await batch.add(f"{name}.a", expected_last_seq=77)
-            await client.flush()
+
+            async def go_on() -> None:
+                while True:
+                    await batch.add(f"{name}.a")
+
             with pytest.raises(BatchCutError, match="after 1 of") as raised:
-                await batch.add(f"{name}.a")
+                await go_on()
             assert (raised.value.stored, raised.value.seq) == (1, 1)
             assert isinstance(raised.value.__cause__, BatchMessageError)
             assert isinstance(raised.value.__cause__.__cause__, WrongLastSequenceError)

@@ -78,6 +78,7 @@ def test_a_refusal_is_raised_as_its_type() -> None:
         b'{"stream":"S","seq":"1"}',
         b'{"stream":"S","seq":1,"val":"x"}',
         b'{"stream":"S","seq":}',
+        b'{"error":"no object","stream":"S","seq":1}',
         b'{"stream":"S","seq":1',
     ],
 )

@@ -17,12 +17,13 @@ from tidings.nats import (
     TimeoutError,
     connect,
 )
-from tidings.nats.jetstream import PubAck
+from tidings.nats.jetstream import PubAck, Schedule
 from tidings.nats.jetstream.acks import Acks
 from tidings.nats.jetstream.errors import (
     AckLostError,
     AckTimeoutError,
     ApiError,
+    ApiLevelError,
     ConfigError,
     MessageTTLError,
     NoStreamResponseError,
@@ -281,6 +282,31 @@ class TestNoAnswer:
             await client.drain()
             assert await publishing == PubAck("FAKE", 1)
 
+    async def test_a_drain_waits_for_what_a_callback_publishes_first_of_all(
+        self, nats_url: str, name: str
+    ) -> None:
+        async with await connect(nats_url) as other:
+            stream = await other.jetstream().create_stream(name=name, subjects=[name])
+            client = await connect(nats_url)
+            futures: list[asyncio.Future[PubAck]] = []
+
+            async def forward(message: Any) -> None:
+                await draining.wait()
+                futures.append(await client.jetstream().publish_async(name))
+
+            draining = asyncio.Event()
+            await client.subscribe(f"in.{name}", cb=forward)
+            await client.flush()
+            await other.publish(f"in.{name}")
+            await other.flush()
+            await client.flush()
+            drain = asyncio.create_task(client.drain())
+            await asyncio.sleep(0)
+            draining.set()
+            await drain
+            assert [future.result() for future in futures] == [PubAck(name, 1)]
+            assert (await stream.info()).state.messages == 1
+
 
 class TestPermissions:
     CONFIG = """
@@ -315,3 +341,22 @@ class TestPermissions:
 
 def _ignore(error: Exception) -> None:
     pass
+
+
+async def test_an_option_that_the_server_would_ignore_is_refused(
+    nats_url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with await connect(nats_url) as client:
+        js = client.jetstream()
+        monkeypatch.setattr(type(js.api), "level", 0)
+        schedule = Schedule.every(1, target=f"{name}.a")
+        for options in (
+            {"ttl": 5},
+            {"schedule": schedule},
+            {"expected_last_subject_seq": 1, "expected_last_subject_seq_subject": name},
+        ):
+            with pytest.raises(ApiLevelError):
+                await js.publish(name, **options)
+            with pytest.raises(ApiLevelError):
+                await js.publish_async(name, **options)
+        assert client.stats.out_msgs == 0

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tidings.nats import connect
 from tidings.nats.jetstream import (
@@ -226,6 +229,47 @@ async def test_what_only_the_server_can_tell_is_its_error(nats_url: str, name: s
             await js.create_stream(name=name, subjects=[name], num_replicas=3)
         with pytest.raises(InvalidConfigError, match="preferred"):
             await js.create_stream(name=name, subjects=[name], placement=Placement(preferred="n1"))
+
+
+words = st.text("abcxyz019", min_size=1, max_size=8)
+durations = st.none() | st.integers(1, 10**6) | st.floats(0.001, 10**6).map(lambda value: round(value, 6))
+transforms = st.builds(SubjectTransform, src=words, dest=words)
+sources = st.builds(
+    StreamSource,
+    name=words,
+    opt_start_seq=st.integers(0, 2**63),
+    opt_start_time=st.none() | st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)),
+    filter_subject=st.just("") | words,
+    subject_transforms=st.lists(transforms, max_size=2),
+    external=st.none() | st.builds(External, api=words, deliver=words),
+    consumer=st.none() | st.builds(SourceConsumer, name=words, deliver_subject=words),
+)
+
+
+@given(
+    st.builds(
+        StreamConfig,
+        name=words,
+        subjects=st.lists(words, max_size=3),
+        retention=st.sampled_from(["limits", "interest", "workqueue", "of a newer server"]),
+        max_msgs=st.just(-1) | st.integers(1, 2**63 - 1),
+        max_age=durations,
+        duplicate_window=durations,
+        num_replicas=st.integers(1, 5),
+        placement=st.none() | st.builds(Placement, cluster=words, tags=st.lists(words, max_size=2)),
+        mirror=st.none() | sources,
+        sources=st.lists(sources, max_size=2),
+        sealed=st.booleans(),
+        persist_mode=st.sampled_from(["default", "async"]),
+        republish=st.none() | st.builds(Republish, src=words, dest=words, headers_only=st.booleans()),
+        consumer_limits=st.none() | st.builds(ConsumerLimits, max_ack_pending=st.integers(1, 99)),
+        metadata=st.dictionaries(words, words, max_size=2),
+        extra=st.dictionaries(words.map("x_{}".format), st.integers() | words, max_size=2),
+    )
+)
+def test_what_is_sent_is_what_is_read(config: StreamConfig) -> None:
+    wire = json.loads(json.dumps(config.to_wire()))
+    assert StreamConfig.from_wire(wire) == config
 
 
 def test_a_domain_is_an_external_api() -> None:

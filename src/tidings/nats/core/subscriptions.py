@@ -148,8 +148,11 @@ class Subscriptions:
         await self.end_inflow(*subs)
         for sub in subs:
             sub.close()
-        for sub in sorted(self._alive, key=lambda sub: sub.drains_last):
-            await sub.emptied()
+        # In two steps: what drains last may be made by a callback that runs until then.
+        for drains_last in (False, True):
+            for sub in list(self._alive):
+                if sub.drains_last is drains_last:
+                    await sub.emptied()
 
     def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
         """Whether `task` is the one in which a subscription calls its callback."""

@@ -51,23 +51,21 @@ from tidings.nats.jetstream.pull import Priority, PriorityOptions
 from tidings.nats.jetstream.push import PushSubscription
 from tidings.nats.jetstream.reading import ReadingOptions, ReadingSettings
 from tidings.nats.jetstream.schedules import Schedule
+from tidings.nats.jetstream.snapshots import Snapshot
 from tidings.nats.jetstream.stored import StoredMsg
 from tidings.nats.jetstream.stream import Stream
 from tidings.nats.jetstream.stream_config import (
     Compression,
     ConsumerLimits,
     Discard,
-    External,
     PersistMode,
     Placement,
     Republish,
     Retention,
-    SourceConsumer,
     Storage,
     StreamConfig,
-    StreamSource,
-    SubjectTransform,
 )
+from tidings.nats.jetstream.stream_source import External, SourceConsumer, StreamSource, SubjectTransform
 from tidings.nats.jetstream.subscribing import OrderedSubscription, PullSubscription
 from tidings.nats.jetstream.ttl import Ttl
 
@@ -128,6 +126,7 @@ __all__ = [
     "Retention",
     "Schedule",
     "SequenceInfo",
+    "Snapshot",
     "SequencePair",
     "SourceConsumer",
     "SourceInfo",

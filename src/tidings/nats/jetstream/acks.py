@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Collection
 from math import inf
+from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from tidings.nats.core.connection import Connection
@@ -44,6 +45,8 @@ class Sender(Protocol):
 
     pending: int
     """Messages that wait for theirs."""
+    ack_timeout: float
+    """Seconds that an acknowledgement may take."""
     is_watched: bool
     """Whether somebody waits for `pending` to fall."""
 
@@ -58,7 +61,7 @@ class Sender(Protocol):
 
 
 Waiting: TypeAlias = tuple[asyncio.Future[PubAck], float, Sender | None, str, Any, HeaderInput | None]
-"""A publish that waits: its future, the time when it is over, who sent it, subject, payload, headers.
+"""A publish that waits: its future, when its time is over, who sent it, subject, payload, headers.
 
 A tuple, since there is one a message; nobody waits for each of those that have a sender.
 """
@@ -76,7 +79,7 @@ class Acks(Subscription):
 
     __slots__ = (
         "_again", "_connection", "_due", "_encode", "_loop", "_parser", "_prefix", "_timer", "_tokens",
-        "_waiting", "_writer", "late", "time",
+        "_waiting", "_writer", "late",
     )  # fmt: skip
 
     drains_last = True
@@ -89,7 +92,6 @@ class Acks(Subscription):
         self._writer = connection.writer
         self._encode = connection.writer.encoder.publish
         self._loop = asyncio.get_running_loop()
-        self.time = self._loop.time
         self._prefix = prefix
         self._tokens = itertools.count(1)
         self._waiting: dict[str, Waiting] = {}
@@ -115,13 +117,13 @@ class Acks(Subscription):
         Raises:
             NoStreamResponseError, ApiError, UnconfirmedError, and what `Encoder.publish` raises.
         """
-        deadline = self.time() + timeout
+        deadline = monotonic() + timeout
         while True:
             reply, future = self.post(subject, payload, headers, deadline)
             try:
                 return await future
             except JetStreamError as error:
-                if retries <= 0 or not is_passing(error) or self.time() + retry_wait > deadline:
+                if retries <= 0 or not is_passing(error) or monotonic() + retry_wait > deadline:
                     raise
             finally:
                 self._waiting.pop(reply, None)
@@ -143,12 +145,13 @@ class Acks(Subscription):
         return reply, future
 
     def send(
-        self, sender: Sender, subject: str, payload: Any, headers: HeaderInput | None, deadline: float
+        self, sender: Sender, subject: str, payload: Any, headers: HeaderInput | None
     ) -> tuple[asyncio.Future[PubAck], int]:
         """Gather a publish; the future of its acknowledgement, and the bytes that are gathered."""
         reply = f"{self._prefix}{next(self._tokens)}"
         gathered = self._encode(subject, payload, reply, headers)
-        future: asyncio.Future[PubAck] = self._loop.create_future()
+        future: asyncio.Future[PubAck] = asyncio.Future(loop=self._loop)
+        deadline = monotonic() + sender.ack_timeout
         if type(payload) is not bytes and type(payload) is not str:
             payload = bytes(payload)  # the caller may change it before it has to be sent again
         self._waiting[reply] = (future, deadline, sender, subject, payload, headers)
@@ -217,12 +220,12 @@ class Acks(Subscription):
         if self._timer is not None:
             self._timer.cancel()
         self._due = deadline
-        self._timer = self._loop.call_at(deadline, self._sweep)
+        self._timer = self._loop.call_later(max(deadline - monotonic(), 0), self._sweep)
 
     def _sweep(self) -> None:
         """Fail those whose time is over, and come again when the next one's is."""
         self._timer, self._due = None, inf
-        now = self._loop.time() + _EARLY
+        now = monotonic() + _EARLY
         self._give_up([reply for reply, waiting in self._waiting.items() if waiting[1] <= now], _in_time)
         due = min((waiting[1] for waiting in self._waiting.values()), default=inf)
         if due < inf:
@@ -261,19 +264,20 @@ class Acks(Subscription):
         self._give_up(list(self._waiting), lost)
 
     def _give_up(self, replies: Collection[str], error_for: Any) -> None:
-        for reply in replies:
+        for number, reply in enumerate(replies):
             waiting = self._waiting.pop(reply)
             self._again.pop(reply, None)
-            self._fail(waiting, error_for(waiting[3]))
+            # Of an error that nobody looks at asyncio says so in its log; the first says it for all.
+            self._fail(waiting, error_for(waiting[3]), is_told=number > 0)
         self._check_empty()
 
-    def _fail(self, waiting: Waiting, error: Exception) -> None:
+    def _fail(self, waiting: Waiting, error: Exception, is_told: bool = False) -> None:
         future, sender = waiting[0], waiting[2]
         if not future.done():
             future.set_exception(error)
             if sender is not None:
                 sender.failed(waiting, error)
-            else:
+            if sender is None or is_told:
                 future.exception()  # whoever stopped waiting need not be told
         if sender is not None:
             sender.pending -= 1

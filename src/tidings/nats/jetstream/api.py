@@ -41,12 +41,12 @@ class Api:
         return level if type(level) is int else 0
 
     def require(self, level: int, what: str) -> None:
-        """Refuse `what` when the server is below `level`.
+        """Refuse `what` when the server is below `level`; before there was a server, nothing is.
 
         Raises:
             ApiLevelError: it is.
         """
-        if level > (offered := self.level):
+        if level > (offered := self.level) and self.connection.server_info:
             raise ApiLevelError(what, level, offered)
 
     async def request(
@@ -76,7 +76,7 @@ class Api:
         headers = {REQUIRED_LEVEL: str(level)} if level else None
         answer = await self.ask(subject, payload, timeout=timeout, headers=headers)
         try:
-            return decode_answer(answer)
+            return decode_answer(answer, subject)
         except ApiError as error:
             if error.err_code == _LEVEL_REFUSED:
                 raise ApiLevelError("this request", level, None) from error
@@ -99,13 +99,16 @@ class Api:
                 headers=headers,
             )
         except NoRespondersError as error:
-            raise self.unavailable() from error
+            raise self.unavailable(subject) from error
 
-    def unavailable(self) -> JetStreamUnavailableError:
-        """What to raise when nobody answers."""
-        return JetStreamUnavailableError(
-            f"nobody answers at {self.prefix}.>: is JetStream on, for this account and domain?"
+    def unavailable(self, subject: str) -> JetStreamUnavailableError:
+        """What to raise when nobody answers a request to `subject`."""
+        why = (
+            "is there such a stream, and has it allow_direct?"
+            if subject.startswith("DIRECT.")
+            else "is JetStream on, for this account and domain?"
         )
+        return JetStreamUnavailableError(f"nobody answers {self.prefix}.{subject}: {why}")
 
     async def pages(
         self, subject: str, key: str, body: Mapping[str, Any] | None = None
@@ -124,8 +127,8 @@ class Api:
                 return
 
 
-def decode_answer(answer: Msg) -> dict[str, Any]:
-    """The JSON object of an answer.
+def decode_answer(answer: Msg, request: str = "") -> dict[str, Any]:
+    """The JSON object of an answer to `request`.
 
     Raises:
         ApiError: it is an error.
@@ -138,7 +141,7 @@ def decode_answer(answer: Msg) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ProtocolError(f"the JetStream API answered no JSON object: {answer.data[:80]!r}")
     if refusal := fields.get("error"):
-        raise api_error(refusal if isinstance(refusal, dict) else {"description": refusal})
+        raise api_error(refusal if isinstance(refusal, dict) else {"description": refusal}, request)
     return fields
 
 

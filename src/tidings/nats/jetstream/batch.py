@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 
@@ -160,7 +161,7 @@ class AtomicBatch:
 
     async def _ask(self, subject: str, payload: Any, headers: HeaderInput, *, counts: bool = True) -> PubAck:
         acks, is_first = acks_of(self._api.connection), not self.count
-        _, future = acks.post(subject, payload, headers, acks.time() + self._timeout)
+        _, future = acks.post(subject, payload, headers, monotonic() + self._timeout)
         if counts:
             self._added(subject)
         try:

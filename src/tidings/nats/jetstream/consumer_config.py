@@ -21,8 +21,7 @@ from tidings.nats.jetstream.checks import (
     check_word,
 )
 from tidings.nats.jetstream.errors import ConfigError
-from tidings.nats.jetstream.fields import Seconds, SecondsList
-from tidings.nats.jetstream.stream_config import WithMetadata
+from tidings.nats.jetstream.fields import Seconds, SecondsList, WithMetadata
 
 __all__ = ["AckPolicy", "ConsumerConfig", "DeliverPolicy", "PriorityPolicy", "ReplayPolicy"]
 

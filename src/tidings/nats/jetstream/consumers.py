@@ -12,8 +12,8 @@ from tidings.nats.jetstream.checks import check_name, check_sequence, has_wildca
 from tidings.nats.jetstream.consumer import Consumer
 from tidings.nats.jetstream.consumer_config import ConsumerConfig
 from tidings.nats.jetstream.errors import ConfigError
-from tidings.nats.jetstream.fields import format_time, to_seconds
 from tidings.nats.jetstream.infos import ConsumerInfo, ConsumerPause, ConsumerReset
+from tidings.nats.jetstream.times import format_time, to_seconds
 
 __all__ = ["ConsumersOfStream", "Consumers"]
 

@@ -7,6 +7,7 @@
     ├── ConfigError            (ValueError)  refused before a byte was sent; the text says what to do
     │   └── BadNameError                     a stream or consumer name that cannot stand in a subject
     ├── ApiLevelError                        the server is too old for what was asked
+    ├── SnapshotError                        the server broke a snapshot or a restore off
     ├── NoStreamResponseError                no stream takes what was published (a NoRespondersError)
     ├── TooManyStalledMsgsError              the window of async publishes stayed full
     ├── UnconfirmedError                     published, but whether it was stored is not known
@@ -103,6 +104,7 @@ __all__ = [
     "PullError",
     "PullInterruptedError",
     "PullRefusedError",
+    "SnapshotError",
     "StreamNameInUseError",
     "StreamNotFoundError",
     "StreamSealedError",
@@ -264,6 +266,10 @@ class BatchCutError(JetStreamError):
         self.seq = seq
 
 
+class SnapshotError(JetStreamError):
+    """The server broke a snapshot or a restore off; begin again."""
+
+
 _BY_ERR_CODE: dict[int, type[ApiError]] = {}
 
 
@@ -274,15 +280,18 @@ class ApiError(JetStreamError):
         code: its kind, as in HTTP.
         err_code: what exactly it is (ADR-7); 0 when the server does not say.
         description: the server's text.
+        request: what it answered: the subject, without the prefix of the API; empty when it was no request.
     """
 
     err_codes: ClassVar[tuple[int, ...]] = ()
 
-    def __init__(self, code: int = 0, err_code: int = 0, description: str = "") -> None:
-        super().__init__(f"{description or 'no description'} (code {code}, err_code {err_code})")
+    def __init__(self, code: int = 0, err_code: int = 0, description: str = "", request: str = "") -> None:
+        text = f"{description or 'no description'} (code {code}, err_code {err_code})"
+        super().__init__(f"{request}: {text}" if request else text)
         self.code = code
         self.err_code = err_code
         self.description = description
+        self.request = request
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -447,7 +456,7 @@ class TooManyResultsError(ApiError):
 class ClusterError(ApiError):
     """The cluster cannot do it now: no leader, no quorum, no server that could take it, or it is offline."""
 
-    err_codes = (10004, 10005, 10008, 10009, 10041, 10118, 10119, 10163, 10194, 10195)
+    err_codes = (10004, 10005, 10008, 10009, 10010, 10041, 10118, 10119, 10163, 10194, 10195)
 
 
 class NotEnabledError(ApiError):
@@ -464,11 +473,11 @@ _BY_CODE: dict[int, type[ApiError]] = {
 }
 
 
-def api_error(error: Mapping[str, Any]) -> ApiError:
-    """The exception for the ``error`` object of an answer."""
+def api_error(error: Mapping[str, Any], request: str = "") -> ApiError:
+    """The exception for the ``error`` object of an answer to `request`."""
     code, err_code = _number(error.get("code")), _number(error.get("err_code"))
     kind = _BY_ERR_CODE.get(err_code) or _BY_CODE.get(code) or ApiError
-    return kind(code, err_code, str(error.get("description") or ""))
+    return kind(code, err_code, str(error.get("description") or ""), request)
 
 
 def _number(value: object) -> int:

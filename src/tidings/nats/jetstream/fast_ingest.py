@@ -76,7 +76,8 @@ class FlowOptions:
 class FastIngest:
     """A batch whose messages are stored as they come. Made by `JetStream.fast_ingest`.
 
-    The stream needs ``allow_batched``. Leaving the ``async with`` block commits it. It is made for one task.
+    The stream needs ``allow_batched``. Use it with ``async with``: leaving the block commits it, or lets go
+    of it after an error. It is made for one task.
 
     Attributes:
         id: names it to the server.
@@ -139,7 +140,11 @@ class FastIngest:
         if options:
             headers = publish_headers(headers, options)
         if not self.count:
-            await self._start(subject, payload, headers)
+            try:
+                await self._start(subject, payload, headers)
+            finally:
+                if not self.count:  # it could not even be sent
+                    self._close()
             return 1
         if self.count - self.acked >= self._flow * self._options.max_outstanding_acks:
             await self._wait(self._has_room)
@@ -357,6 +362,8 @@ class FastIngest:
 
     def ended(self, failure: Exception | None) -> None:
         """The inbox is gone: the client is closed, or the server refuses it."""
+        if self._channel is None:
+            return  # we left it
         if failure is None:
             failure = AckLostError(f"the client was closed: {self._doubt()}")
         self._fail(failure)

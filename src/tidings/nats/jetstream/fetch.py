@@ -81,10 +81,9 @@ class Fetch(Puller):
                 elif not await self._step():
                     break
         except BaseException:
-            self.give_back()
+            self.leave()
             raise
-        finally:
-            self.end()
+        self.end()
         if not self.held:
             self._raise_reason()
             return []

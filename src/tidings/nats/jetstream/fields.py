@@ -1,8 +1,7 @@
 """JSON objects of the API ⇄ dataclasses.
 
-On the wire a duration is a whole number of nanoseconds and a time is RFC 3339 text; here a duration is
-seconds and a time an aware `datetime`. What a newer server sends and we have no field for is kept in
-``extra`` and sent back, so that an update does not undo it.
+What a newer server sends and we have no field for is kept in ``extra`` and sent back, so that an update does
+not undo it.
 
 To the server a field that is absent and one that is zero, empty or false are the same, so none of these is
 sent: the API is strict, and an older server would refuse the name alone.
@@ -10,12 +9,11 @@ sent: the API is strict, and an older server would refuse the name alone.
 
 from __future__ import annotations
 
-import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import (
     Any,
     ClassVar,
@@ -32,90 +30,19 @@ from typing import (
 
 from tidings.nats.errors import ProtocolError
 from tidings.nats.jetstream.errors import ConfigError
+from tidings.nats.jetstream.times import (
+    check_time,
+    format_time,
+    from_nanoseconds,
+    parse_time,
+    to_nanoseconds,
+    to_seconds,
+)
 
-__all__ = [
-    "Seconds",
-    "SecondsList",
-    "Wire",
-    "format_time",
-    "from_nanoseconds",
-    "parse_time",
-    "to_nanoseconds",
-    "to_seconds",
-]
+__all__ = ["Seconds", "SecondsList", "Wire", "WithMetadata"]
 
 SERVER_METADATA = "_nats."
 """Begins the names in a config's metadata that are the server's own (ADR-44)."""
-
-_MAX_NANOSECONDS = 2**63 - 1
-_EXACT = 2**53  # above, a float does not hold every whole number
-
-# As Go prints a time: 2022-08-03 12:01:02.000001 +0000 UTC
-_GO_TIME = re.compile(r"(\S+) (\S+) ([+-]\d{2})(\d{2})(?: \S+)?")
-
-
-def to_seconds(value: float | timedelta, name: str = "duration") -> float:
-    """Seconds, of seconds or a timedelta.
-
-    Raises:
-        ConfigError: it is no duration, negative, or longer than the server can count (292 years).
-    """
-    if isinstance(value, timedelta):
-        value = value.total_seconds()
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ConfigError(f"{name} is seconds or a timedelta, not {value!r}")
-    if not 0 <= value <= _MAX_NANOSECONDS // 10**9:
-        raise ConfigError(f"{name} cannot be {value!r} seconds")
-    return float(value)
-
-
-def to_nanoseconds(seconds: float) -> int:
-    """Whole nanoseconds; beyond 104 days whole microseconds, which is what a float can tell apart."""
-    nanoseconds = round(seconds * 1e9)
-    return nanoseconds if nanoseconds < _EXACT else round(seconds * 1e6) * 1000
-
-
-def from_nanoseconds(value: int) -> float:
-    """Seconds."""
-    return value / 1e9
-
-
-def format_time(moment: datetime, name: str = "time") -> str:
-    """RFC 3339 in UTC.
-
-    Raises:
-        ConfigError: it is no datetime, or has no time zone.
-    """
-    check_time(moment, name)
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def check_time(moment: object, name: str) -> None:
-    """Refuse what is no aware datetime. Raises ConfigError."""
-    if not isinstance(moment, datetime):
-        raise ConfigError(f"{name} is a datetime, not {moment!r}")
-    if moment.utcoffset() is None:
-        raise ConfigError(f"{name} has no time zone: say datetime.now(UTC), or add tzinfo=UTC")
-
-
-def parse_time(text: str) -> datetime | None:
-    """An aware datetime of RFC 3339 text, or of a time as Go prints it; to the microsecond below.
-
-    The server's zero time, of the year 1, is None: it stands for no time at all.
-
-    Raises:
-        ProtocolError: it is neither.
-    """
-    if match := _GO_TIME.fullmatch(text):
-        text = f"{match[1]}T{match[2]}{match[3]}:{match[4]}"
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.year == 1:
-            return None
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ProtocolError(f"no time that can be read: {text[:80]!r}") from None
-
 
 T = TypeVar("T")
 G = TypeVar("G")
@@ -255,6 +182,30 @@ class Wire:
         for name, codec in _codecs(type(self)).items():
             if codec.tidy is not None and (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, codec.tidy(value, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithMetadata(Wire):
+    """A config with metadata, of ours and of the server's.
+
+    Attributes:
+        metadata: text by text, for whoever asks.
+        server_metadata: what the server wrote beside it: its version and API levels (ADR-44). It is
+            neither sent nor compared.
+    """
+
+    metadata: dict[str, str] = field(default_factory=dict)
+    server_metadata: dict[str, str] = field(
+        default_factory=dict, compare=False, repr=False, metadata={"local": True}
+    )
+
+    @classmethod
+    def from_wire(cls, given: Mapping[str, Any]) -> Self:
+        """Build it from a JSON object of the server. Raises ProtocolError."""
+        config = super().from_wire(given)
+        for name in [name for name in config.metadata if name.startswith(SERVER_METADATA)]:
+            config.server_metadata[name] = config.metadata.pop(name)
+        return config
 
 
 @dataclass(frozen=True, slots=True)

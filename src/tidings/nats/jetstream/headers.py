@@ -11,7 +11,7 @@ from tidings.nats.jetstream.schedules import Schedule
 from tidings.nats.jetstream.ttl import Ttl, ttl_text
 from tidings.nats.wire import HeaderInput, Headers
 
-__all__ = ["PublishOptions", "publish_headers"]
+__all__ = ["LEVELS", "PublishOptions", "publish_headers"]
 
 MSG_ID: Final = "Nats-Msg-Id"
 EXPECTED_STREAM: Final = "Nats-Expected-Stream"
@@ -58,6 +58,10 @@ class PublishOptions(TypedDict, total=False):
     trace_dest: str | None
 
 
+LEVELS: Final = {"ttl": 1, "schedule": 2, "expected_last_subject_seq_subject": 2}
+"""The API level that an option takes: an older server would store the message and ignore the header."""
+
+
 def publish_headers(headers: HeaderInput | None, options: Mapping[str, Any]) -> HeaderInput | None:
     """The caller's `headers`, and with them those that `options` ask for.
 
@@ -65,6 +69,8 @@ def publish_headers(headers: HeaderInput | None, options: Mapping[str, Any]) -> 
         ConfigError: a value that makes no sense.
         TypeError: an option that there is not.
     """
+    if len(options) == 1 and not headers and (msg_id := options.get("msg_id")) is not None:
+        return {MSG_ID: _text("msg_id", msg_id)}  # what most ask for
     asked: dict[str, str] = {}
     for name, value in options.items():
         if value is None:

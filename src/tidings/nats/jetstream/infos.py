@@ -7,7 +7,8 @@ from datetime import datetime
 
 from tidings.nats.jetstream.consumer_config import ConsumerConfig
 from tidings.nats.jetstream.fields import Seconds, Wire
-from tidings.nats.jetstream.stream_config import External, StreamConfig, SubjectTransform
+from tidings.nats.jetstream.stream_config import StreamConfig
+from tidings.nats.jetstream.stream_source import External, SubjectTransform
 
 __all__ = [
     "AccountInfo",

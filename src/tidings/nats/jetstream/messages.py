@@ -91,12 +91,11 @@ class Messages:
     @property
     def is_closed(self) -> bool:
         """Whether no more messages come; those that did can be taken."""
-        return self._reading.is_closed
+        return self._reading.is_closed or self._reading.is_left
 
     def stop(self) -> None:
         """End it now: what came and was not taken is given back, and an ``async for`` ends. Idempotent."""
-        self._reading.give_back()
-        self._reading.end()
+        self._reading.leave()
 
     async def drain(self, timeout: float | None = None) -> None:
         """Ask for nothing more, and end when what was delivered is taken, by an ``async for`` that runs.
@@ -139,4 +138,5 @@ class Messages:
 
     def __del__(self) -> None:
         self._reading.unregister()
-        self._reading.end()
+        if not self._reading.is_left:
+            self._reading.end()

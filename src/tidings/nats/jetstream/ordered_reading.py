@@ -63,7 +63,7 @@ class OrderedSettings:
     def __post_init__(self) -> None:
         if self.name_prefix is not None:
             check_name(self.name_prefix, "consumer")
-        self.config("", 0)
+        self.config("", 0).check()
 
     def config(self, name: str, last_seq: int) -> ConsumerConfig:
         """The config of the next consumer, when `last_seq` was the last message in order."""

@@ -61,7 +61,7 @@ def pub_ack(fields: dict[str, Any]) -> PubAck:
         ProtocolError: it is none.
     """
     stream, seq = fields.get("stream"), fields.get("seq")
-    if not isinstance(stream, str) or type(seq) is not int:
+    if "error" in fields or not isinstance(stream, str) or type(seq) is not int:
         raise ProtocolError(f"a stream acknowledged with {fields!r:.120}")
     value = fields.get("val")
     try:
@@ -119,7 +119,8 @@ class AckParser:
             fields = None
         if not isinstance(fields, dict):
             raise ProtocolError(f"a stream acknowledged with {data[:80]!r}")
-        if refusal := fields.get("error"):
+        refusal = fields.get("error")
+        if isinstance(refusal, dict):
             raise api_error(refusal)
         ack = pub_ack(fields)
         # Nothing but these may be in it, and the sequence last.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Unpack
 
+from tidings.nats.core.writer import Writer
 from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, Acks, acks_of
 from tidings.nats.jetstream.api import Part
 from tidings.nats.jetstream.batch import LEVEL as ATOMIC_LEVEL
@@ -14,7 +15,7 @@ from tidings.nats.jetstream.counters import Counter, open_counter
 from tidings.nats.jetstream.errors import ConfigError
 from tidings.nats.jetstream.fast_ingest import LEVEL as FAST_LEVEL
 from tidings.nats.jetstream.fast_ingest import FastIngest, FlowOptions, GapMode, IngestErrorHandler
-from tidings.nats.jetstream.headers import PublishOptions, publish_headers
+from tidings.nats.jetstream.headers import LEVELS, PublishOptions, publish_headers
 from tidings.nats.jetstream.puback import PubAck
 from tidings.nats.jetstream.publish_async import Window
 from tidings.nats.wire import HeaderInput
@@ -55,13 +56,13 @@ class Publishing(Part):
             NoStreamResponseError: no stream takes the subject.
             ApiError: the stream refuses the message; a subclass says why, as `WrongLastSequenceError`.
             AckTimeoutError, AckLostError: it may or may not have been stored (`UnconfirmedError`).
-            ConfigError: an option that cannot work; nothing was sent.
+            ConfigError, ApiLevelError: an option that cannot work; nothing was sent.
             PermissionsError: the server refuses the subject.
             BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError, OutboundBufferLimitError:
                 as `Client.publish`.
         """
         if options:
-            headers = publish_headers(headers, options)
+            headers = self._headers(headers, options)
         acks = self._acks
         if acks is None or acks.is_closed:
             acks = self._acks = acks_of(self.api.connection)
@@ -98,20 +99,19 @@ class Publishing(Part):
 
         Raises:
             TooManyStalledMsgsError: there was no room; nothing was sent.
-            ConfigError, BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError,
-                OutboundBufferLimitError: as `publish`.
+            ConfigError, ApiLevelError, BadSubjectError, BadHeaderError, MaxPayloadError,
+                ConnectionClosedError, OutboundBufferLimitError: as `publish`.
         """
         if options:
-            headers = publish_headers(headers, options)
-        window = self._window
-        if window is None or window.acks.is_closed:
-            window = self._open_window()
+            headers = self._headers(headers, options)
+        window = self._window or self._open_window()
         if window.pending >= window.limit:
             await window.room()
-        future, gathered = window.send(subject, payload, headers)
-        writer = self.api.connection.writer
-        if gathered >= writer.limit:
-            await writer.relieve()
+        if window.acks.is_closed:
+            self._open_window()
+        future, gathered = window.acks.send(window, subject, payload, headers)
+        if gathered >= Writer.limit:
+            await self.api.connection.writer.relieve()
         return future
 
     @property
@@ -209,6 +209,13 @@ class Publishing(Part):
             StreamNotFoundError: there is none of that name.
         """
         return await open_counter(self.api, stream)
+
+    def _headers(self, headers: HeaderInput | None, options: PublishOptions) -> HeaderInput | None:
+        if not LEVELS.keys().isdisjoint(options):
+            for name, level in LEVELS.items():
+                if options.get(name) is not None:
+                    self.api.require(level, name)
+        return publish_headers(headers, options)
 
     def _open_window(self) -> Window:
         acks = acks_of(self.api.connection)

@@ -7,15 +7,13 @@ import builtins
 import inspect
 from collections import deque
 from math import inf
-from typing import Any
 
 from tidings.nats.core.callbacks import Callbacks
 from tidings.nats.errors import TimeoutError
 from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, Acks, Waiting
 from tidings.nats.jetstream.errors import TooManyStalledMsgsError
 from tidings.nats.jetstream.options import JetStreamOptions
-from tidings.nats.jetstream.puback import FailedPublish, PubAck
-from tidings.nats.wire import HeaderInput
+from tidings.nats.jetstream.puback import FailedPublish
 
 __all__ = ["Window"]
 
@@ -32,6 +30,7 @@ class Window:
         acks: as given; replaced when it ended and the connection did not.
         pending: how many wait.
         limit: how many may.
+        ack_timeout: seconds that each may take.
         is_watched: whether somebody waits for `pending` to fall.
     """
 
@@ -42,7 +41,8 @@ class Window:
         self.limit = options.publish_async_max_pending
         self.is_watched = False
         self._stall_wait = options.publish_async_stall_wait
-        self._ack_timeout = options.publish_async_ack_timeout
+        limit = options.publish_async_ack_timeout
+        self.ack_timeout = inf if limit is None else limit
         self._handler = options.publish_async_err_handler
         self._loop = asyncio.get_running_loop()
         self._room: asyncio.Future[None] | None = None
@@ -51,13 +51,6 @@ class Window:
         self._low = self.limit - max(self.limit // 4, 1)
         self._failures: deque[tuple[FailedPublish, Exception]] = deque()
         self._is_telling = False
-
-    def send(
-        self, subject: str, payload: Any, headers: HeaderInput | None
-    ) -> tuple[asyncio.Future[PubAck], int]:
-        """Gather a publish; the future of its acknowledgement, and the bytes that are gathered."""
-        acks, limit = self.acks, self._ack_timeout
-        return acks.send(self, subject, payload, headers, inf if limit is None else acks.time() + limit)
 
     async def room(self) -> None:
         """Wait until there is room for one more.

@@ -9,8 +9,10 @@ the link is lost the whole inbox changes, so that no server sends for a pull of 
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections import deque
 from collections.abc import MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
@@ -28,6 +30,8 @@ __all__ = ["Priority", "PriorityOptions", "Puller", "Source", "message_size"]
 _NO_LIMITS = SubscriptionLimits(0, 0)
 PAUSE = 0.25
 """Seconds before asking again what was refused for now."""
+FINISH_PATIENCE = 2.0
+"""Seconds that the end of a reading waits for what is under way."""
 
 
 class PriorityOptions(TypedDict, total=False):
@@ -103,6 +107,7 @@ class Puller(Subscription):
     Attributes:
         held: messages that came and were not taken.
         to_come: messages asked for that have not come.
+        is_left: nobody reads any more, and what still comes is given back.
         bytes_to_come: bytes asked for that have not come; for pulls that are limited in bytes.
     """
 
@@ -117,6 +122,7 @@ class Puller(Subscription):
         self.to_come = 0
         self.bytes_to_come = 0
         self.bytes_held = 0
+        self.is_left = False
         self._counts_bytes = counts_bytes
         self._priority = priority
         self._ask_at = f"{source.api.prefix}.CONSUMER.MSG.NEXT.{source.stream}.{source.consumer}"
@@ -188,6 +194,30 @@ class Puller(Subscription):
         self.held.clear()
         self.bytes_held = 0
 
+    def leave(self) -> None:
+        """End it now: nobody reads any more. What came is given back, and what is under way when it comes."""
+        self.give_back()
+        if self.is_closed or self.is_left:
+            return
+        begun = self.sid in self._connection.subscriptions.routes
+        if not begun or not self._connection.is_connected or self.is_draining:
+            self.end()
+            return
+        self.is_left = True
+        self.start_draining()
+        self._connection.callbacks.notify(self._end_inflow)
+        if self._waiters:
+            self._wake_waiters()
+
+    async def _end_inflow(self) -> None:
+        """Have the server send no more, and take what is under way; then it is closed."""
+        try:
+            with suppress(builtins.TimeoutError):
+                async with asyncio.timeout(FINISH_PATIENCE):
+                    await self._connection.subscriptions.end_inflow(self)
+        finally:
+            self.end()
+
     # What we hear
 
     def wake(self) -> None:
@@ -212,6 +242,9 @@ class Puller(Subscription):
             if self._priority.group is not None:
                 self._learn_pin(held[-1], self._priority.group)
             self.check(before)
+        if self.is_left:
+            self.give_back()
+            return
         self.came()
         if self._waiters:
             self._wake_waiters()

@@ -19,9 +19,9 @@ from tidings.nats.jetstream.errors import (
     PullRefusedError,
 )
 from tidings.nats.jetstream.fetch import UNBOUNDED
-from tidings.nats.jetstream.fields import to_seconds
 from tidings.nats.jetstream.pull import PAUSE, Priority, PriorityOptions, Puller, Source, message_size
 from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, limit_in
+from tidings.nats.jetstream.times import to_seconds
 from tidings.nats.wire import Msg
 
 __all__ = ["Reading", "ReadingOptions", "ReadingSettings"]
@@ -29,8 +29,6 @@ __all__ = ["Reading", "ReadingOptions", "ReadingSettings"]
 _MOST_HEARTBEAT = 30.0
 _LEAST_EXPIRES = 1.0
 _LONGEST_PAUSE = 5.0
-# A finish waits so long for what is under way.
-FINISH_PATIENCE = 2.0
 
 
 class ReadingOptions(TypedDict, total=False):
@@ -175,7 +173,7 @@ class Reading(Puller):
         if not self._began:
             self.start()
         while not self.held:
-            if self.is_closed:
+            if self.is_closed or self.is_left:
                 if self.failure is not None:
                     raise self.failure
                 return None
@@ -325,11 +323,7 @@ class Reading(Puller):
         if not (self.is_closed or self.is_draining):
             self.start_draining()
             if self._began:
-                try:
-                    async with asyncio.timeout(FINISH_PATIENCE):
-                        await self._connection.subscriptions.end_inflow(self)
-                except builtins.TimeoutError:
-                    pass
+                await self._end_inflow()
             self.end()
         if not keep:
             self.give_back()

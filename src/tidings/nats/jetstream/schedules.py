@@ -17,7 +17,7 @@ from typing import Final, Literal, Self, TypedDict, Unpack
 
 from tidings.nats.jetstream.checks import check_literal
 from tidings.nats.jetstream.errors import ConfigError
-from tidings.nats.jetstream.fields import format_time, to_seconds
+from tidings.nats.jetstream.times import format_time, to_seconds
 from tidings.nats.jetstream.ttl import Ttl, ttl_text
 
 __all__ = ["Schedule", "ScheduleOptions"]

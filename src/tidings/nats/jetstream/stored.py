@@ -14,7 +14,7 @@ from tidings.nats.errors import ProtocolError
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import has_wildcard
 from tidings.nats.jetstream.errors import api_error
-from tidings.nats.jetstream.fields import parse_time
+from tidings.nats.jetstream.times import parse_time
 from tidings.nats.wire import Headers, Msg, parse_headers
 
 __all__ = ["StoredMsg", "direct_msg", "get_by_api", "get_directly", "is_status", "status_error"]
@@ -86,7 +86,7 @@ async def get_directly(api: Api, stream: str, request: Mapping[str, Any]) -> Sto
     else:
         answer = await api.ask(f"DIRECT.GET.{stream}", json.dumps(request).encode())
     if is_status(answer):
-        raise status_error(answer)
+        raise status_error(answer, f"DIRECT.GET.{stream}")
     return direct_msg(answer)
 
 
@@ -95,10 +95,11 @@ def is_status(answer: Msg) -> bool:
     return answer.status != 0 and _SEQUENCE not in answer.headers
 
 
-def status_error(answer: Msg) -> Exception:
+def status_error(answer: Msg, request: str) -> Exception:
     """The exception for a status that came in the place of a message."""
     err_code = 10037 if answer.status == 404 else 0
-    return api_error({"code": answer.status, "err_code": err_code, "description": answer.status_text})
+    error = {"code": answer.status, "err_code": err_code, "description": answer.status_text}
+    return api_error(error, request)
 
 
 def direct_msg(answer: Msg, *, in_batch: bool = False) -> StoredMsg:

@@ -85,17 +85,17 @@ async def _ask(api: Api, stream: str, request: dict[str, Any], timeout: float | 
         return False
 
     limit = api.timeout if timeout is None else timeout
-    subject = f"{api.prefix}.DIRECT.GET.{stream}"
+    subject = f"DIRECT.GET.{stream}"
     try:
         async for message in api.connection.request_many(
-            subject, json.dumps(request).encode(), timeout=limit, sentinel=is_end
+            f"{api.prefix}.{subject}", json.dumps(request).encode(), timeout=limit, sentinel=is_end
         ):
             page.msgs.append(direct_msg(message, in_batch=True))
     except NoRespondersError as error:
-        raise api.unavailable() from error
+        raise api.unavailable(subject) from error
     end = page.end
     if end is not None and end.status not in (_END, _NOT_FOUND):
-        raise status_error(end)
+        raise status_error(end, subject)
     if end is None and not page.msgs:
         raise TimeoutError(f"no stored messages from {stream!r} within {limit} s")
     return page

@@ -7,21 +7,21 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Unpack
 
+from tidings.nats.jetstream.administration import Administration
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import check_patterns, check_sequence
-from tidings.nats.jetstream.consumers import ConsumersOfStream
 from tidings.nats.jetstream.errors import (
     ApiError,
     ConfigError,
     JetStreamUnavailableError,
     MessageNotFoundError,
 )
-from tidings.nats.jetstream.fields import format_time
 from tidings.nats.jetstream.infos import StreamInfo
 from tidings.nats.jetstream.ordered import OrderedConsumer
 from tidings.nats.jetstream.ordered_reading import OrderedOptions
 from tidings.nats.jetstream.stored import StoredMsg, get_by_api, get_directly
 from tidings.nats.jetstream.stored_batch import stored_batch
+from tidings.nats.jetstream.times import format_time
 
 __all__ = ["Stream"]
 
@@ -29,7 +29,7 @@ _BATCH_LEVEL = 1
 _DELETE_FAILED = 10057
 
 
-class Stream(ConsumersOfStream):
+class Stream(Administration):
     """A stream, and through it its messages and consumers. Got from `JetStream.create_stream` or `.stream`.
 
     Attributes:
@@ -171,7 +171,7 @@ class Stream(ConsumersOfStream):
             await self.api.request(f"STREAM.MSG.DELETE.{self.name}", body)
         except ApiError as error:
             if error.err_code == _DELETE_FAILED and "no message found" in error.description:
-                raise MessageNotFoundError(404, error.err_code, error.description) from None
+                raise MessageNotFoundError(404, error.err_code, error.description, error.request) from None
             raise
 
     def get_batch(

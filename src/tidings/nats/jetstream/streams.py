@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any
 
 from tidings.nats.jetstream.api import Part
 from tidings.nats.jetstream.checks import check_name, check_patterns
 from tidings.nats.jetstream.errors import ConfigError, StreamNotFoundError
-from tidings.nats.jetstream.infos import AccountInfo, StreamInfo
+from tidings.nats.jetstream.infos import AccountInfo, StreamInfo, StreamState
+from tidings.nats.jetstream.snapshots import restore
 from tidings.nats.jetstream.stream import Stream
 from tidings.nats.jetstream.stream_config import StreamConfig
 
@@ -104,6 +105,29 @@ class Streams(Part):
             raise ConfigError(f"{len(names)} streams take messages on {subject!r}: {', '.join(names[:5])}")
         found: str = names[0]
         return found
+
+    async def restore_stream(
+        self,
+        config: StreamConfig,
+        state: StreamState,
+        chunks: Iterable[bytes] | AsyncIterable[bytes],
+        *,
+        timeout: float | None = None,
+    ) -> Stream:
+        """Bring a stream back from a snapshot, its consumers too where they are in it.
+
+        Args:
+            config: of the snapshot; another name or number of replicas in it holds for the new one.
+            state: of the snapshot.
+            chunks: of the snapshot, as they came.
+            timeout: seconds for each chunk; None takes that of the context.
+
+        Raises:
+            BadRequestError: there is a stream of that name.
+            ApiError, SnapshotError: the server cannot make one of the chunks.
+            ConfigError: refused before it was sent.
+        """
+        return Stream(self.api, await restore(self.api, config, state, chunks, timeout))
 
     async def _put(self, verb: str, config: StreamConfig) -> Stream:
         config.check()
