@@ -10,7 +10,7 @@ What an adapter can do for its messages is a `Settler`; when it is asked to is i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from enum import Enum
 from typing import Any
 
@@ -98,7 +98,7 @@ class Settler(ABC):
     """After so many deliveries the broker itself gives up; 0 is never."""
 
     @abstractmethod
-    async def ack(self, native: Any) -> None:
+    def ack(self, native: Any) -> Coroutine[Any, Any, None]:
         """It is done. Called for every message, so it raises what the client raises."""
 
     @abstractmethod
