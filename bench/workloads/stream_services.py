@@ -6,6 +6,7 @@ first message, so that all do the same work.
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -18,6 +19,7 @@ from bench.workloads.services import JSON, TIMEOUT
 STREAM = "HANDLED"
 SUBJECT = "handled.in"
 MESSAGES = 300_000  # more than anybody handles in a measurement
+ANSWER = re.compile(rb"MSG bench\.answer 9 (\d+)\r\n")
 CHUNK = 5_000  # messages sent before a look at what is stored; the server buffers twice as many
 
 
@@ -67,9 +69,12 @@ def _ask(link: socket.socket, subject: str, body: str) -> Any:
         f"SUB bench.answer 9\r\nUNSUB 9 1\r\nPUB {subject} bench.answer {len(body)}\r\n{body}\r\n".encode()
     )
     data = b""
-    while b"MSG bench.answer 9 " not in data or not data.endswith(b"}\r\n"):
-        data += link.recv(64 * 1024)
-    answer = json.loads(data[data.index(b"{") : data.rindex(b"}") + 1])
+    while not (found := ANSWER.search(data)) or len(data) < found.end() + int(found[1]):
+        more = link.recv(64 * 1024)
+        if not more:
+            raise ConnectionError("nats-server closed a raw connection of the benchmark")
+        data += more
+    answer = json.loads(data[found.end() : found.end() + int(found[1])])
     if "error" in answer:
         raise RuntimeError(f"{subject}: {answer['error']}")
     return answer
