@@ -20,7 +20,7 @@ from .message import NatsMessage
 from .options import NatsDestination, NatsSource
 
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
-    from tidings.nats.jetstream import JetStream, PubAck, PublishOptions
+    from tidings.nats.jetstream import ContextOptions, JetStream, PubAck, PublishOptions
 
     from .listening import StreamListening
 
@@ -42,16 +42,24 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             TIDINGS_NATS_SERVERS, or else nats://localhost:4222.
         options: of the client. Without callbacks of theirs the connection's events are logged.
         logger: for those.
+        context: where and how JetStream is reached.
     """
 
     message_type = NatsMessage
     body_of = attrgetter("data")
     reply_of = attrgetter("reply")
 
-    def __init__(self, servers: str | Sequence[str] | None, options: ConnectOptions, logger: Logger) -> None:
+    def __init__(
+        self,
+        servers: str | Sequence[str] | None,
+        options: ConnectOptions,
+        logger: Logger,
+        context: "ContextOptions | None" = None,
+    ) -> None:
         given = servers or os.environ.get(SERVERS_VARIABLE) or DEFAULT_SERVER
         self._servers = given.split(",") if isinstance(given, str) else list(given)
         self._options = _logging_callbacks(logger) | options
+        self._context: ContextOptions = context or {}
         self._logger = logger
         self._client: Client | None = None
         self._jetstream: JetStream | None = None
@@ -87,7 +95,10 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
     def jetstream(self) -> "JetStream":
         """Streams, over the native client. NotConnectedError as `client`."""
         if self._jetstream is None:
-            self._jetstream = self.client.jetstream()
+            try:
+                self._jetstream = self.client.jetstream(**self._context)
+            except (Error, TypeError) as error:
+                raise SetupError(f"the options of jetstream: {error}") from error
         return self._jetstream
 
     async def open(self) -> None:

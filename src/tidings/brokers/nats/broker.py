@@ -14,7 +14,7 @@ from .message import NatsMessage
 from .options import NatsDestination, NatsKeywords, NatsSource
 
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
-    from tidings.nats.jetstream import PubAck, PublishOptions
+    from tidings.nats.jetstream import ContextOptions, PubAck, PublishOptions
 
 __all__ = ["NatsBroker"]
 
@@ -34,6 +34,7 @@ class NatsBroker(Broker[NatsAdapter]):
     Args:
         servers: one URL, several with commas between, or a sequence; None for those of the variable
             TIDINGS_NATS_SERVERS, or else nats://localhost:4222.
+        jetstream: where and how streams are reached, as `JetStreamOptions` says: ``{"domain": "hub"}``.
         options: those of every broker (`BrokerOptions`) and those of the NATS client
             (`tidings.nats.Options`), for example ``name="shop", max_reconnect_attempts=-1``.
 
@@ -43,12 +44,19 @@ class NatsBroker(Broker[NatsAdapter]):
     subscriber = SubscriberMethod(NatsSource)
     publisher = PublisherMethod(NatsDestination)
 
-    def __init__(self, servers: str | Sequence[str] | None = None, **options: Unpack[NatsKeywords]) -> None:
+    def __init__(
+        self,
+        servers: str | Sequence[str] | None = None,
+        *,
+        jetstream: "ContextOptions | None" = None,
+        **options: Unpack[NatsKeywords],
+    ) -> None:
         of_broker = {key: value for key, value in options.items() if key in _OF_BROKER}
         of_client = {key: value for key, value in options.items() if key not in _OF_BROKER}
         declared = BrokerOptions(**cast(BrokerKeywords, of_broker))
         logger = logger_for(declared.logger)
-        super().__init__(NatsAdapter(servers, cast(ConnectOptions, of_client), logger), declared)
+        adapter = NatsAdapter(servers, cast(ConnectOptions, of_client), logger, jetstream)
+        super().__init__(adapter, declared)
 
     @property
     def client(self) -> Client:

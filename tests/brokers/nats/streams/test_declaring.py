@@ -131,6 +131,17 @@ async def test_a_server_without_jetstream_says_so() -> None:
         await started(server.url, "in", stream="S")
 
 
+async def test_jetstream_is_looked_for_where_it_is_said_to_be(
+    nats_url: str, name: str, stream: Outside
+) -> None:
+    for context, problem in (({"domain": "elsewhere"}, "JetStream"), ({"domain": "a.b"}, "domain")):
+        broker = NatsBroker(nats_url, jetstream=context)  # type: ignore[arg-type]
+        broker.subscriber(f"{name}.in", stream=name)(lambda x: None)
+        async with broker:
+            with pytest.raises(SetupError, match=problem):
+                await broker.start()
+
+
 def test_a_source_takes_what_goes_to_its_stream() -> None:
     from tidings.brokers.nats import NatsDestination
 

@@ -10,6 +10,7 @@ from tests.brokers.nats.streams.conftest import Outside, until
 from tidings.brokers.nats import NatsBroker, NatsMessage, Pull
 from tidings.messaging.acks import AckPolicy
 from tidings.messaging.batch import Batch
+from tidings.nats.server import NatsServer
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -98,6 +99,21 @@ async def test_one_subscriber_can_stop_and_start_again(nats_url: str, name: str,
         await subscriber.start()
         await until(stream.is_done)
         assert len(handled) == 20
+
+
+async def test_a_subscriber_can_start_alone(nats_url: str, name: str, stream: Outside) -> None:
+    await stream.put(3)
+    broker, handled = NatsBroker(nats_url), []
+    subscriber = broker.subscriber(f"{name}.in", stream=name, durable="w")
+
+    @subscriber
+    async def handler(x: int) -> None:
+        handled.append(x)
+
+    async with broker:
+        await subscriber.start()
+        await until(stream.is_done)
+    assert handled == [0, 1, 2]
 
 
 async def test_a_consumer_of_our_own_goes_with_us(nats_url: str, name: str, stream: Outside) -> None:
@@ -243,3 +259,25 @@ async def test_a_pull_says_how_much_is_here_at_once(nats_url: str, name: str, st
         release.set()
         await until(stream.is_done)
     assert all(before < after for before, after in pairwise(order))
+
+
+async def test_a_server_that_is_killed_loses_nothing(nats_server: NatsServer, name: str) -> None:
+    stream = Outside(nats_server.url, name)
+    await stream.make()
+    await stream.put(2000)
+    broker, handled, some = NatsBroker(nats_server.url, reconnect_time_wait=0.05), set(), asyncio.Event()
+
+    @broker.subscriber(f"{name}.in", stream=name, durable="w", ack_wait=1, workers=2)
+    async def handler(x: int) -> None:
+        await asyncio.sleep(0)
+        handled.add(x)
+        if len(handled) == 500:
+            some.set()
+
+    async with broker:
+        await broker.start()
+        await asyncio.wait_for(some.wait(), 20)
+        await asyncio.to_thread(nats_server.kill)
+        await asyncio.to_thread(nats_server.restart)
+        await until(stream.is_done)
+    assert handled == set(range(2000))
