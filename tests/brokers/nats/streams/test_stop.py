@@ -39,6 +39,39 @@ async def test_a_stop_under_load_leaves_nothing_in_doubt(
     assert sorted(handled + rest) == list(range(5000))
 
 
+async def test_services_that_come_and_go_handle_each_message_once(
+    nats_url: str, name: str, stream: Outside
+) -> None:
+    await stream.put(4000)
+    handled: list[int] = []
+    waiting: list[tuple[int, asyncio.Event]] = []  # at how many handled by all of them, whom to tell
+
+    async def serve(share: int) -> None:
+        broker, enough = NatsBroker(nats_url), asyncio.Event()
+        waiting.append((min(len(handled) + share, 4000), enough))
+
+        @broker.subscriber(f"{name}.in", stream=name, durable="w", workers=2, ack_wait=600)
+        async def handler(x: int) -> None:
+            await asyncio.sleep(0)
+            handled.append(x)
+            for goal, event in waiting:
+                if len(handled) >= goal:
+                    event.set()
+
+        await broker.start()
+        if len(handled) < 4000:
+            await asyncio.wait_for(enough.wait(), 20)
+        await broker.stop()
+
+    async def serve_on(share: int) -> None:
+        while len(handled) < 4000:
+            await serve(share)
+
+    await asyncio.gather(serve_on(150), serve_on(400), serve_on(700))
+    await until(stream.is_done)
+    assert sorted(handled) == list(range(4000))
+
+
 @pytest.mark.parametrize("policy", [AckPolicy.REJECT_ON_ERROR, AckPolicy.NACK_ON_ERROR, AckPolicy.MANUAL])
 @pytest.mark.parametrize("workers", [1, 3])
 async def test_who_does_not_finish_in_time_gives_back(
@@ -64,6 +97,23 @@ async def test_who_does_not_finish_in_time_gives_back(
     assert len(cancelled) == workers
     assert sorted(await stream.numbers()) == list(range(50))
     await until(stream.is_settled)
+
+
+async def test_backoff_of_the_consumer_does_not_hold_back_what_is_given_back(
+    nats_url: str, name: str, stream: Outside
+) -> None:
+    await stream.put(50)
+    broker, running = NatsBroker(nats_url, graceful_timeout=0.3), asyncio.Event()
+
+    @broker.subscriber(f"{name}.in", stream=name, durable="w", backoff=[600, 600])
+    async def handler(x: int) -> None:
+        running.set()
+        await asyncio.Event().wait()
+
+    await broker.start()
+    await asyncio.wait_for(running.wait(), 10)
+    await asyncio.wait_for(broker.stop(), 10)
+    assert sorted(await stream.numbers()) == list(range(50))
 
 
 async def test_a_batch_that_does_not_finish_is_given_back(nats_url: str, name: str, stream: Outside) -> None:
