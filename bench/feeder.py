@@ -1,18 +1,44 @@
 """Feeds a service under test: a process of its own that sends prebuilt PUB bytes over a raw socket.
 
-usage: python -m bench.feeder URL SUBJECT PAYLOAD
+usage: python -m bench.feeder URL SUBJECT PAYLOAD [SUBJECTS]
 
 Each byte on standard input is leave to send STEP messages more, so that what is under way stays
-below every limit; at the end of the input the feeder ends.
+below every limit; at the end of the input the feeder ends. With SUBJECTS they
+go to SUBJECT.0, SUBJECT.1 and so on up to that many (a multiple of STEP), in turn.
 """
 
 import os
 import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import cycle, islice
 from urllib.parse import urlsplit
 
 STEP = 200  # messages a leave
 TIMEOUT = 10.0  # seconds
+
+
+@contextmanager
+def running(url: str, subject: str, payload: str, subjects: int = 0) -> Iterator[int]:
+    """A feeder while the block lasts; gives the file descriptor that takes the leaves."""
+    command = [
+        sys.executable,
+        "-m",
+        "bench.feeder",
+        url,
+        subject,
+        payload,
+        *([str(subjects)] if subjects else []),
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE)
+    assert process.stdin is not None
+    try:
+        yield process.stdin.fileno()
+    finally:
+        process.kill()
+        process.wait(TIMEOUT)
 
 
 def connect(url: str) -> socket.socket:
@@ -41,10 +67,12 @@ def receive_until(link: socket.socket, text: bytes, count: int, ask: bytes = b""
 
 def main() -> None:
     url, subject, payload = sys.argv[1], sys.argv[2].encode(), sys.argv[3].encode()
-    chunk = b"PUB %b %d\r\n%b\r\n" % (subject, len(payload), payload) * STEP
+    spread = [b"%b.%d" % (subject, number) for number in range(int(sys.argv[4]))] if sys.argv[4:] else []
+    commands = [b"PUB %b %d\r\n%b\r\n" % (each, len(payload), payload) for each in spread or [subject] * STEP]
+    chunks = cycle(b"".join(commands[at : at + STEP]) for at in range(0, len(commands), STEP))
     link = connect(url)
     while leaves := os.read(sys.stdin.fileno(), 4096):
-        link.sendall(chunk * len(leaves))
+        link.sendall(b"".join(islice(chunks, len(leaves))))
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ class Results:
 
 
 def is_met(ratio: float, target: Target, unit: Unit) -> bool:
-    """Of rates the ratio must reach the factor, of times it must not exceed it."""
-    return ratio <= target.factor if unit is Unit.TIME else ratio >= target.factor
+    """Of rates the ratio must reach the factor, of all else it must not exceed it."""
+    return ratio >= target.factor if unit is Unit.RATE else ratio <= target.factor
 
 
 def target_table(rows: Sequence[Row], targets: Sequence[Target], results: Results, loop: str) -> str:
@@ -81,8 +81,13 @@ def target_table(rows: Sequence[Row], targets: Sequence[Target], results: Result
 
 def _target_line(row: Row, target: Target, results: Results, loop: str) -> Sequence[str]:
     ours = results.of(row.name, target.ours, loop)
+    wanted = f"{'≥' if row.unit is Unit.RATE else '≤'} {target.factor:g}"
+    if not target.theirs:
+        if ours is None:
+            return row.title, f"{target.ours}: no figure", "", "", wanted, "not measured"
+        verdict = "met" if is_met(ours.median, target, row.unit) else "**missed**"
+        return row.title, f"{target.ours}: {_median(ours, row)}", "", "", wanted, verdict
     theirs = results.of(target.their_row or row.name, target.theirs, loop)
-    wanted = f"{'≤' if row.unit is Unit.TIME else '≥'} {target.factor:g}"
     their_name = f"{target.theirs}, {target.their_row}" if target.their_row else target.theirs
     named = (f"{target.ours}: {_median(ours, row)}", f"{their_name}: {_median(theirs, row)}")
     if ours is None or theirs is None:
@@ -119,7 +124,7 @@ def _cell(results: Results, row: Row, contender: str, loop: str) -> str:
 
 def show(figure: float, unit: Unit) -> str:
     """Three digits of a short time, else a whole number."""
-    return f"{figure:.3g}" if unit is Unit.TIME and figure < 100 else f"{figure:,.0f}"
+    return f"{figure:.3g}" if unit in (Unit.TIME, Unit.SHORT_TIME) and figure < 100 else f"{figure:,.0f}"
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

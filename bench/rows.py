@@ -5,10 +5,12 @@ from enum import Enum
 
 
 class Unit(Enum):
-    """What a figure is in; the smaller time and the greater rate is the better one."""
+    """What a figure is in; only of a rate is the greater one the better."""
 
     RATE = "/s"
     TIME = "ms"
+    SHORT_TIME = "µs"
+    SIZE = "bytes"
 
 
 LOOPS = ("asyncio", "uvloop")
@@ -25,11 +27,15 @@ class Row:
     unit: Unit = Unit.RATE
     size: int = 16  # bytes of payload
     loops: tuple[str, ...] = LOOPS
+    scheme: str = "nats"  # which listener of `bench.server`
 
 
 @dataclass(frozen=True)
 class Target:
-    """`ours` over `theirs` on a row: of rates at least `factor`, of times at most."""
+    """`ours` over `theirs` on a row: of rates at least `factor`, of all else at most.
+
+    Without `theirs` it is the figure itself that is held to `factor`.
+    """
 
     row: str
     theirs: str
@@ -40,6 +46,8 @@ class Target:
 
 CLIENTS = ("tidings", "tidings-pure", "natsio", "nats-core", "nats-py")
 SERVICES = ("tidings-services", "faststream")
+PAIR = ("tidings", "natsio")
+ONE = ("asyncio",)
 
 CLIENT_ROWS = (
     Row("publish", "awaited publish + final flush", "client.publish", (*CLIENTS, "c")),
@@ -93,6 +101,70 @@ JETSTREAM_ROWS = (
     ),
 )
 
+WEBSOCKET_ROWS = (
+    Row(
+        "ws-publish",
+        "`ws://`: awaited publish + final flush",
+        "client.publish",
+        ("tidings", "natsio"),
+        scheme="ws",
+    ),
+    Row(
+        "ws-callback",
+        "`ws://`: publish and receive on one connection, callback",
+        "client.publish_and_receive",
+        ("tidings", "natsio"),
+        scheme="ws",
+    ),
+)
+
+TLS_ROWS = (
+    Row("tls-publish", "TLS: awaited publish + final flush", "client.publish", PAIR, loops=ONE, scheme="tls"),
+    Row(
+        "tls-callback",
+        "TLS: publish and receive on one connection",
+        "client.publish_and_receive",
+        PAIR,
+        loops=ONE,
+        scheme="tls",
+    ),
+)
+
+MANY_ROWS = (
+    Row(
+        "one",
+        "CPU time a message received, 1 subscription",
+        "subscriptions.one",
+        ("tidings",),
+        Unit.SHORT_TIME,
+        loops=ONE,
+    ),
+    Row(
+        "beside",
+        "CPU time a message received, by one of 10,000 subscriptions",
+        "subscriptions.beside",
+        ("tidings",),
+        Unit.SHORT_TIME,
+        loops=ONE,
+    ),
+    Row(
+        "many",
+        "CPU time a message received, over 10,000 subscriptions",
+        "subscriptions.many",
+        ("tidings",),
+        Unit.SHORT_TIME,
+        loops=ONE,
+    ),
+    Row(
+        "memory",
+        "memory a subscription, of 10,000 with a callback",
+        "subscriptions.memory",
+        ("tidings", "tidings-pure", "natsio"),
+        Unit.SIZE,
+        loops=ONE,
+    ),
+)
+
 SERVICE_ROWS = (
     Row("model", "framework: pydantic body, `async def` handler", "services.model", SERVICES),
     Row(
@@ -125,7 +197,7 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+ROWS = (*CLIENT_ROWS, *TLS_ROWS, *WEBSOCKET_ROWS, *MANY_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
 
 TARGETS = (
     Target("publish", "natsio", 5),
@@ -141,6 +213,12 @@ TARGETS = (
     *(Target(name, "natsio", 4) for name in ("js-async", "js-async-1k")),
     *(Target(name, "natsio", 3) for name in ("js-messages", "js-messages-1k", "js-fetch", "js-fetch-1k")),
     *(Target(name, "nats-py", 4) for name in ("js-ordered", "js-ordered-1k")),
+    *(Target(row.name, "natsio", 2) for row in WEBSOCKET_ROWS),
+    *(Target(row.name, "natsio", 3) for row in TLS_ROWS),
+    Target("beside", "tidings", 1.1, their_row="one"),
+    Target("many", "tidings", 1.1, their_row="one"),
+    Target("memory", "", 2048),
+    Target("memory", "", 2048, ours="tidings-pure"),
     Target("model", "faststream", 15, ours="tidings-services"),
     Target("injected", "faststream", 50, ours="tidings-services"),
     Target("chain", "faststream", 20, ours="tidings-services"),

@@ -17,7 +17,7 @@ from bench import machine, report
 from bench.contenders import CONTENDERS, Bench, Contender, c_program
 from bench.report import Measurement, Results
 from bench.rows import LOOPS, ROWS, TARGETS, Row
-from bench.server import nats_server
+from bench.server import Servers, nats_servers
 from bench.workloads import Run
 
 ROOT = Path(__file__).parent.parent
@@ -72,8 +72,8 @@ def main() -> None:
         about = machine.describe() | {"load before": machine.load()}
         about |= bench.describe(versions) | {"each figure": str(plan)}
         present = [each for each in CONTENDERS if each.distribution in versions]
-        with nats_server(bench.server) as url:
-            record = measure_all(bench, plan, schedule(plan, rows, present), url)
+        with nats_servers(bench.server) as servers:
+            record = measure_all(bench, plan, schedule(plan, rows, present), servers)
     about["load after"] = machine.load()
     about["wire core"] = ", ".join(f"{name} {wire}" for name, wire in record.wires.items())
 
@@ -115,12 +115,14 @@ def schedule(plan: Plan, rows: Sequence[Row], present: Sequence[Contender]) -> I
                 yield from ((row, loop, each) for each in here[turn:] + here[:turn])
 
 
-def measure_all(bench: Bench, plan: Plan, steps: Iterator[Step], url: str) -> Record:
+def measure_all(bench: Bench, plan: Plan, steps: Iterator[Step], servers: Servers) -> Record:
     """Each step in a process of its own."""
     record, todo = Record(), list(steps)
     for done, (row, loop, contender) in enumerate(todo, start=1):
-        run = Run(url, plan.seconds, plan.warmup, row.size)
-        figure = measure(bench.command(contender, row, loop, run), contender, record)
+        run = Run(servers.urls[row.scheme], plan.seconds, plan.warmup, row.size)
+        # Not for plain rows: they would be measured with what no user of them sets.
+        env = {"SSL_CERT_FILE": str(servers.ca_file)} if row.scheme == "tls" else {}
+        figure = measure(bench.command(contender, row, loop, run), contender, env, record)
         # The C client knows no event loop: it is measured once and stands in every table.
         for each in (loop,) if contender.driver else plan.loops(row):
             record.measurements.append(Measurement(row.name, contender.name, each, figure))
@@ -130,9 +132,11 @@ def measure_all(bench: Bench, plan: Plan, steps: Iterator[Step], url: str) -> Re
     return record
 
 
-def measure(command: list[str], contender: Contender, record: Record) -> float | None:
+def measure(
+    command: list[str], contender: Contender, extra: Mapping[str, str], record: Record
+) -> float | None:
     """One figure; None when the process failed, whose last words are printed."""
-    env, words = os.environ | contender.env, ""
+    env, words = os.environ | contender.env | extra, ""
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, timeout=TIMEOUT)
         words = "\n".join(done.stderr.splitlines()[-LAST_WORDS:])

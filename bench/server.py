@@ -1,31 +1,65 @@
-"""One nats-server for the run: loopback, a port the system picks, stopped by its process id."""
+"""The nats-servers of the run: loopback, ports the system picks, stopped by their process ids."""
 
 import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from tests.certificates import Authority
 
 START_TIMEOUT = 10.0  # seconds
 STOP_TIMEOUT = 5.0  # seconds
 
 
-@contextmanager
-def nats_server(binary: Path) -> Iterator[str]:
-    """Run the server for the length of the block; gives its URL.
+PLAIN = 'listen: "127.0.0.1:-1"\nwebsocket { listen: "127.0.0.1:-1", no_tls: true }\n'
+# On a server of its own: one that takes TLS and plain connections on one port looks at each before it
+# greets it.
+ENCRYPTED = 'listen: "127.0.0.1:-1"\ntls {{ cert_file: "{files.cert}", key_file: "{files.key}" }}\n'
 
-    Raises RuntimeError when the server ends at once or does not listen within START_TIMEOUT.
+
+@dataclass(frozen=True)
+class Servers:
+    """Where to connect to.
+
+    `ca_file` holds the authority of the TLS listener; every client trusts it that is started with it in
+    SSL_CERT_FILE, which OpenSSL reads.
     """
+
+    urls: Mapping[str, str]  # by scheme
+    ca_file: Path
+
+
+@contextmanager
+def nats_servers(binary: Path) -> Iterator[Servers]:
+    """Run the servers for the length of the block.
+
+    Raises RuntimeError when one ends at once or does not listen within START_TIMEOUT.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-tls-") as folder:
+        authority = Authority(Path(folder))
+        encrypted = ENCRYPTED.format(files=authority.issue("127.0.0.1"))
+        with _listeners(binary, PLAIN) as plain, _listeners(binary, encrypted) as secure:
+            urls = {"nats": plain["nats"], "ws": plain["websocket"], "tls": secure["nats"]}
+            yield Servers(urls, authority.ca)
+
+
+@contextmanager
+def _listeners(binary: Path, text: str) -> Iterator[Mapping[str, str]]:
+    """One server with `text` as its config; gives the URL of each listener by its kind."""
     with tempfile.TemporaryDirectory(prefix="bench-nats-") as folder:
+        config = Path(folder) / "config"
+        config.write_text(text)
         # JetStream stores in files, and syncs them when it likes, as it does unless told otherwise.
         stores = ["-js", "-sd", str(Path(folder) / "store")]
-        command = [str(binary), "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", folder, *stores]
+        command = [str(binary), "-c", str(config), "--ports_file_dir", folder, *stores]
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
-            yield _wait_for_url(process, Path(folder))
+            yield _wait_for_urls(process, Path(folder))
         finally:
             process.terminate()
             try:
@@ -35,13 +69,13 @@ def nats_server(binary: Path) -> Iterator[str]:
                 process.wait(STOP_TIMEOUT)
 
 
-def _wait_for_url(process: subprocess.Popen[bytes], folder: Path) -> str:
+def _wait_for_urls(process: subprocess.Popen[bytes], folder: Path) -> Mapping[str, str]:
     # The server writes this file once it listens.
     ports = folder / f"nats-server_{process.pid}.ports"
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            return str(json.loads(ports.read_text())["nats"][0])
+            return {kind: str(urls[0]) for kind, urls in json.loads(ports.read_text()).items() if urls}
         except (FileNotFoundError, ValueError):
             time.sleep(0.01)
     log = (folder / "log").read_text(errors="replace")

@@ -3,11 +3,13 @@
 A window of publishes is *confirmed* when the flush behind it succeeded: the server has processed all of
 it. The publishes of a window whose flush failed, and those that `publish` refused, are *reported*: the
 producer knows that they may be lost. A confirmed message can still miss a consumer that was away when the
-server passed it on; core NATS keeps nothing for it. So a consumer reports too: from the loss of its
-connection, or from the last proof of life before it, to the flush that follows its way back, everything
-is in doubt to it. What is missing and was reported by neither side is *unreported*: it must be none.
+server passed it on, or when the route between their servers was; core NATS keeps nothing for it. So a
+consumer reports too: it asks the producer again and again, and from the last answer before a loss to the
+first one after it, everything is in doubt to it. What is missing and was reported by neither side is
+*unreported*: it must be none.
 
-Faults are drawn from a seed: cuts, delays, deafness in either direction, kill -9 and restart of the server.
+Faults are drawn from a seed: cuts, delays, deafness in either direction, kill -9 and restart of a server,
+all routes lost, certificates that nobody trusts for a while. Credentials expire by themselves.
 """
 
 from __future__ import annotations
@@ -15,35 +17,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import random
 import re
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.proxy import Proxy  # noqa: E402  # the proxy of the tests, which is no package of ours
+from scripts.chaos_field import Field  # noqa: E402  # neither it nor the proxy of the tests is installed
 
-from tidings.nats import Client, Error, Msg, connect  # noqa: E402
-from tidings.nats.server import NatsServer  # noqa: E402
+from tidings.nats import Client, Error, Msg  # noqa: E402
 
 PAGE = ROOT / "docs" / "reliability.md"
 TABLE = re.compile(r"(?<=<!-- chaos -->\n).*?(?=<!-- /chaos -->)", re.S)
 
 WINDOW = 100
-OPTIONS: dict[str, Any] = {
-    "max_reconnect_attempts": -1,
-    "reconnect_time_wait": 0.02,
-    "max_reconnect_wait": 0.2,
-    "reconnect_jitter": 0.02,
-    "connect_timeout": 0.5,
-    "ping_interval": 0.2,
-    "max_outstanding_pings": 2,
-}
+# Seconds. A consumer that could not prove that it gets everything for so long cannot say that it did.
+PROOF_GOOD_FOR = 0.25
 
 
 @dataclass
@@ -52,7 +46,7 @@ class Tally:
 
     seed: int
     seconds: float
-    faults: dict[str, int] = field(default_factory=dict)
+    faults: dict[str, int] = dataclasses.field(default_factory=dict)
     sent: int = 0
     refused: int = 0
     delivered: int = 0
@@ -92,12 +86,6 @@ class Watch:
             self._lost_at = None
 
 
-async def open_client(url: str, watch: Watch) -> Client:
-    return await connect(
-        url, disconnected_cb=watch.lost, reconnected_cb=watch.back, error_cb=lambda error: None, **OPTIONS
-    )
-
-
 class Consumer:
     """Keeps the numbers it got, and the times in which it cannot say that it got all."""
 
@@ -111,18 +99,38 @@ class Consumer:
         number = int(message.data)
         self.got[number] = self.got.get(number, 0) + 1
 
+    async def is_in_touch(self) -> None:
+        """Wait until the routes are there, and know of both sides."""
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(Error):
+                    await self.client.request("chaos.proof", timeout=0.2)
+                    return
+                await asyncio.sleep(0.01)
+
     async def prove(self, ending: asyncio.Event) -> None:
-        """Flush over and over: between two that succeed on one and the same link all has arrived."""
-        last_good, losses = time.monotonic(), 0
-        while not ending.is_set() or losses != self.watch.losses:
-            before = time.monotonic()
-            with contextlib.suppress(Error):
-                losses_before = self.watch.losses
-                await self.client.flush(1.0)
-                if losses_before == self.watch.losses:  # all of it on one link
-                    if losses != losses_before:
+        """Ask the producer over and over: between two answers on one and the same chain all has arrived.
+
+        The answer takes the way of the messages, behind them, and says which connection of the producer it
+        came by. Routes that are lost for longer than an answer is good for leave a question without one.
+        """
+        last_good, chain = time.monotonic(), (0, b"0")
+        is_proven, is_over = True, False
+        while not is_over:
+            is_last = ending.is_set()
+            before, losses = time.monotonic(), self.watch.losses
+            try:
+                answer = await self.client.request("chaos.proof", timeout=1.0)
+            except Error:
+                is_proven = False
+            else:
+                now = (self.watch.losses, answer.data)
+                if losses != self.watch.losses:
+                    is_proven = False
+                else:
+                    if not is_proven or now != chain or before - last_good > PROOF_GOOD_FOR:
                         self.doubt.spans.append((last_good, time.monotonic()))
-                    last_good, losses = before, losses_before
+                    last_good, chain, is_proven, is_over = before, now, True, is_last
             await asyncio.sleep(0.02)
 
 
@@ -164,30 +172,6 @@ class Producer:
             await asyncio.sleep(0.005)
 
 
-async def inject(
-    rng: random.Random, proxies: list[Proxy], server: NatsServer, tally: Tally, ending: asyncio.Event
-) -> None:
-    """One fault after the other, with a breath in between."""
-    while not ending.is_set():
-        kind = rng.choices(["cut", "delay", "deaf", "kill"], [6, 3, 3, 2])[0]
-        proxy = rng.choice(proxies)
-        direction = rng.choice(["both", "up", "down"])
-        length = rng.uniform(0.05, 0.8)
-        tally.faults[kind] = tally.faults.get(kind, 0) + 1
-        if kind == "cut":
-            proxy.cut()
-        elif kind == "delay":
-            with proxy.delayed(rng.uniform(0.005, 0.05), direction):
-                await asyncio.sleep(length)
-        elif kind == "deaf":
-            with proxy.deaf(direction):
-                await asyncio.sleep(length)
-        else:
-            await asyncio.to_thread(server.kill)
-            await asyncio.to_thread(server.restart)
-        await asyncio.sleep(rng.uniform(0.05, 0.4))
-
-
 def judge(tally: Tally, producer: Producer, consumers: list[Consumer]) -> None:
     """Each message at each consumer: delivered, reported, or unreported."""
     for consumer in consumers:
@@ -203,27 +187,31 @@ def judge(tally: Tally, producer: Producer, consumers: list[Consumer]) -> None:
                     tally.unreported += 1
 
 
-async def run(seconds: float, seed: int, consumer_count: int = 2) -> Tally:
+async def run(seconds: float, seed: int) -> Tally:
     """A run of so many seconds; the tally of it."""
     rng, tally = random.Random(seed), Tally(seed, seconds)
-    async with contextlib.AsyncExitStack() as stack:
-        server = stack.enter_context(NatsServer(jetstream=False))
-        proxies = [await stack.enter_async_context(Proxy(server.url)) for _ in range(consumer_count + 1)]
-        watches = [Watch(tally) for _ in proxies]
-        clients = [await open_client(proxy.url, watch) for proxy, watch in zip(proxies, watches, strict=True)]
+    async with Field(rng, tally.faults) as field:
+        watches = [Watch(tally) for _ in field.proxies]
+        clients = [
+            await field.open_client(number, watch.lost, watch.back) for number, watch in enumerate(watches)
+        ]
+        producer = Producer(clients[0], tally)
+        answer = watches[0]
+        await clients[0].subscribe(
+            "chaos.proof", cb=lambda message: message.respond(str(answer.losses).encode())
+        )
         consumers = [Consumer(client, watch) for client, watch in zip(clients[1:], watches[1:], strict=True)]
         for consumer in consumers:
             await consumer.client.subscribe("chaos", cb=consumer.take)
-            await consumer.client.flush()
-        producer = Producer(clients[0], tally)
+            await consumer.is_in_touch()
         ending, settled = asyncio.Event(), asyncio.Event()
-        faults = asyncio.create_task(inject(rng, proxies, server, tally, ending))
-        work = [asyncio.create_task(producer.run(ending))]
+        faults = asyncio.create_task(field.inject(ending))
+        work = asyncio.create_task(producer.run(ending))
         proofs = [asyncio.create_task(consumer.prove(settled)) for consumer in consumers]
         await asyncio.sleep(seconds)
         ending.set()
         async with asyncio.timeout(30):
-            await asyncio.gather(faults, *work)
+            await asyncio.gather(faults, work)
             settled.set()
             await asyncio.gather(*proofs)
             for client in reversed(clients):
@@ -237,7 +225,7 @@ def table(tally: Tally) -> str:
     """The numbers, as a table of the docs."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.faults.items()))
     rows = {
-        "run": f"{tally.seconds:g} s, seed {tally.seed}, 1 producer, 2 consumers",
+        "run": f"{tally.seconds:g} s, seed {tally.seed}, 3 servers, 1 producer, 2 consumers",
         "faults injected": f"{sum(tally.faults.values())} ({kinds})",
         "messages sent": f"{tally.sent:,}, to 2 consumers each",
         "publishes refused (OutboundBufferLimitError)": f"{tally.refused:,}",

@@ -5,6 +5,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 default=${PYTHON:-python3}
+# Tests wait for servers more than they compute, so there is one worker more than there are cores.
+workers=$(($("$default" -c 'import os; print(os.cpu_count() or 1)') + 1))
 
 run() { # VENV PYTHON PURE
     venv=$1 python=$2 pure=$3
@@ -14,7 +16,7 @@ run() { # VENV PYTHON PURE
         scripts/setup-venv.sh "$venv" "$python" test
         touch "$venv/.ready-test"
     fi
-    TIDINGS_PURE=$pure "$venv/bin/python" -m pytest "$@"
+    TIDINGS_PURE=$pure "$venv/bin/python" -m pytest -n "$workers" --dist loadfile "$@"
 }
 
 version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }

@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from typing import Any, Protocol
 
 from bench import feeder
@@ -76,7 +74,7 @@ async def chain(driver: ServiceDriver, run: Run) -> float:
 async def _handled(start: Start, payload: str, run: Run, first: Awaitable[None] | None = None) -> float:
     finished, meter, count, window = asyncio.Event(), Meter(run.warmup, run.seconds), 0, WINDOW
 
-    with _feeder(run.url, payload) as leave:
+    with feeder.running(run.url, SOURCE, payload) as leave:
 
         def handled() -> None:
             nonlocal count
@@ -101,15 +99,3 @@ async def _handled(start: Start, payload: str, run: Run, first: Awaitable[None] 
                 await first
             await finished.wait()
         return meter.rate
-
-
-@contextmanager
-def _feeder(url: str, payload: str) -> Iterator[int]:
-    command = [sys.executable, "-m", "bench.feeder", url, SOURCE, payload]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    try:
-        yield process.stdin.fileno()
-    finally:
-        process.kill()
-        process.wait(TIMEOUT)

@@ -177,7 +177,10 @@ class TestNoServer:
         async with leaves_nothing():
             with pytest.raises(NoServersError) as caught:
                 await connect(f"nats://ada:s3cret@127.0.0.1:{port}")
-        assert f"nats://127.0.0.1:{port}" in str(caught.value)
+        assert str(caught.value) == (
+            f"cannot connect to NATS: nats://127.0.0.1:{port}: nothing listens there (connection refused)"
+        )
+        assert list(caught.value.reasons) == [f"nats://127.0.0.1:{port}"]
         assert isinstance(caught.value.__cause__, ConnectionRefusedError)
         assert "s3cret" not in str(caught.value)
         assert "ada" not in str(caught.value)
@@ -186,7 +189,7 @@ class TestNoServer:
         ports = [await closed_port(), await closed_port()]
         with pytest.raises(NoServersError) as caught:
             await connect([f"nats://t0ken@127.0.0.1:{port}" for port in ports])
-        assert all(f"nats://127.0.0.1:{port}" in str(caught.value) for port in ports)
+        assert [str(caught.value).count(f"127.0.0.1:{port}") for port in ports] == [1, 1]
         assert "t0ken" not in str(caught.value)
 
     async def test_it_is_a_connection_error_as_python_knows_it(self) -> None:
@@ -197,6 +200,7 @@ class TestNoServer:
     async def test_a_name_that_does_not_resolve(self, host: str) -> None:
         with pytest.raises(NoServersError, match=host[:20]) as caught:
             await connect(f"nats://{host}:4222", connect_timeout=10)
+        assert str(caught.value).count(f"nats://{host}") == 1
         assert isinstance(caught.value.__cause__, OSError)
 
     async def test_closed_cb_is_for_a_client_that_was_open(self) -> None:

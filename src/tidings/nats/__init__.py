@@ -8,11 +8,13 @@
         await client.publish("greet.joe", b"hello")
 """
 
+from typing import TYPE_CHECKING, Any
+
 from tidings.nats.client import Client, connect
 from tidings.nats.core import events
 from tidings.nats.core.creds import RawCredentials
 from tidings.nats.core.inbox_requests import ReplyStream
-from tidings.nats.core.options import ConnectOptions, Options
+from tidings.nats.core.options import Options
 from tidings.nats.core.stats import ConnectedServer, Stats
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.tls import TLSOptions
@@ -35,6 +37,7 @@ from tidings.nats.errors import (
     NoServersError,
     OutboundBufferLimitError,
     PermissionsError,
+    PossiblyLostError,
     ProtocolError,
     SecureConnFailedError,
     SecureConnRequiredError,
@@ -43,9 +46,13 @@ from tidings.nats.errors import (
     SlowConsumerError,
     StaleConnectionError,
     TimeoutError,
+    WebSocketError,
 )
 from tidings.nats.version import __version__
 from tidings.nats.wire import Headers, Msg
+
+if TYPE_CHECKING:
+    from tidings.nats.core.connect_options import ConnectOptions
 
 __all__ = [
     "AuthorizationError",
@@ -72,6 +79,7 @@ __all__ = [
     "Options",
     "OutboundBufferLimitError",
     "PermissionsError",
+    "PossiblyLostError",
     "ProtocolError",
     "RawCredentials",
     "SecureConnFailedError",
@@ -85,7 +93,17 @@ __all__ = [
     "Subscription",
     "TLSOptions",
     "TimeoutError",
+    "WebSocketError",
     "__version__",
     "connect",
     "events",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what only annotations name when it is asked for: the import is quick without it."""
+    if name != "ConnectOptions":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tidings.nats.core.connect_options import ConnectOptions
+
+    return ConnectOptions

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from tidings.nats.core.connection import Connection
-from tidings.nats.core.options import ConnectOptions, options_from
+from tidings.nats.core.options import options_from
+
+if TYPE_CHECKING:
+    from tidings.nats.core.connect_options import ConnectOptions
 
 if TYPE_CHECKING:
     from tidings.nats.jetstream import ContextOptions, JetStream
@@ -40,10 +43,10 @@ async def connect(
     """Connect to NATS.
 
     Args:
-        servers: ``nats://user:password@host:port``, ``tls://`` for one with TLS; several with commas between,
-            or a sequence. Each is tried once, in random order unless ``no_randomize``; the rest of a
-            cluster is discovered. What is special in a URL, a comma too, is percent-encoded in a user,
-            password or token.
+        servers: ``nats://user:password@host:port``, ``tls://`` for one with TLS, ``ws://`` and ``wss://`` for
+            WebSocket (extra ``websocket``); several with commas between, or a sequence. Each is tried once,
+            in random order unless ``no_randomize``; the rest of a cluster is discovered. What is special in
+            a URL, a comma too, is percent-encoded in a user, password or token.
         options: see `Options`; times in seconds, sizes in bytes.
 
     Raises:

@@ -4,6 +4,7 @@
 
     Error
     ├── ProtocolError                    the peer sent bytes that are not the NATS protocol
+    │   └── WebSocketError               … or not WebSocket, or it refuses to speak it
     ├── BadSubjectError   (ValueError)   a subject that would break the line protocol or names nothing
     ├── BadHeaderError    (ValueError)   a header name or value that would break the header block
     ├── MaxPayloadError   (ValueError)   headers and payload exceed what the server accepts
@@ -24,6 +25,7 @@
         ├── ConnectionDrainingError      the client drains and takes no new work
         ├── ConnectionReconnectingError  the connection is away and the operation cannot wait for it
         ├── OutboundBufferLimitError     the connection is away and the reconnect buffer is full
+        ├── PossiblyLostError            the connection broke before a server confirmed what was published
         ├── InvalidUserCredentialsError  our credentials cannot be read; the text names the file
         ├── SecureConnRequiredError      the server insists on TLS, and the transport cannot do it
         ├── SecureConnWantedError        we insist on TLS, and the server has none
@@ -35,6 +37,8 @@ Names follow nats-py, so that ``except`` clauses move over unchanged.
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 __all__ = [
     "AuthorizationError",
@@ -55,6 +59,7 @@ __all__ = [
     "NoServersError",
     "OutboundBufferLimitError",
     "PermissionsError",
+    "PossiblyLostError",
     "ProtocolError",
     "SecureConnFailedError",
     "SecureConnRequiredError",
@@ -63,6 +68,7 @@ __all__ = [
     "SlowConsumerError",
     "StaleConnectionError",
     "TimeoutError",
+    "WebSocketError",
 ]
 
 
@@ -71,7 +77,25 @@ class Error(Exception):
 
 
 class ProtocolError(Error):
-    """The peer sent bytes that are not the NATS protocol, or that exceed a limit of ours."""
+    """The peer sent bytes that are not the NATS protocol, or that exceed a limit of ours.
+
+    Attributes:
+        events: what a parser read before them in the same bytes; empty for an error from elsewhere.
+    """
+
+    events: Sequence[Any] = ()
+
+
+class WebSocketError(ProtocolError):
+    """The server, or a proxy before it, refuses WebSocket or breaks its rules (RFC 6455).
+
+    Attributes:
+        status: of the HTTP response that refused it; None for what came after it.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class BadSubjectError(Error, ValueError):
@@ -99,7 +123,15 @@ class DrainTimeoutError(TimeoutError):
 
 
 class NoRespondersError(Error):
-    """Nobody is subscribed to the subject of a request (status 503)."""
+    """Nobody is subscribed to the subject of a request (status 503).
+
+    Attributes:
+        subject: that of the request.
+    """
+
+    def __init__(self, text: str, subject: str = "") -> None:
+        super().__init__(text)
+        self.subject = subject
 
 
 class SlowConsumerError(Error):
@@ -165,7 +197,15 @@ class ConnectionError(Error, builtins.ConnectionError):
 
 
 class NoServersError(ConnectionError):
-    """No server of the pool could be reached; ``__cause__`` is the last reason."""
+    """No server of the pool could be reached; ``__cause__`` is the last reason.
+
+    Attributes:
+        reasons: why, for each server that was tried at `connect`; empty when it was on the way back.
+    """
+
+    def __init__(self, text: str, reasons: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.reasons = dict(reasons or {})
 
 
 class ConnectionClosedError(ConnectionError):
@@ -181,7 +221,28 @@ class ConnectionReconnectingError(ConnectionError):
 
 
 class OutboundBufferLimitError(ConnectionError):
-    """The connection is away and the reconnect buffer is full; the message was not taken."""
+    """The connection is away and the reconnect buffer is full; a message was not taken, or dropped."""
+
+
+class PossiblyLostError(ConnectionError):
+    """The connection broke before a server confirmed what was written to it; nobody knows what arrived.
+
+    Reported to the error callback and as an event. It is not sent again.
+
+    Attributes:
+        server: ``nats://host:port`` of the server.
+        messages: how many are in doubt.
+        bytes: of their headers and payloads.
+    """
+
+    def __init__(self, server: str, messages: int, size: int) -> None:
+        super().__init__(
+            f"{messages} messages ({size} bytes) written to {server} were not confirmed by it before the "
+            "connection was lost; they may have arrived or not"
+        )
+        self.server = server
+        self.messages = messages
+        self.bytes = size
 
 
 class SecureConnRequiredError(ConnectionError):

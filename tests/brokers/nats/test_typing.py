@@ -71,7 +71,7 @@ handler("text")
 def check(tool: list[str], code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     (folder / "checked.py").write_text(code)
     command = [sys.executable, "-m", *tool, "checked.py"]
-    return subprocess.run(command, cwd=folder, timeout=50, capture_output=True, text=True)
+    return subprocess.run(command, cwd=folder, timeout=180, capture_output=True, text=True)
 
 
 @pytest.mark.skipif(not find_spec("mypy"), reason="mypy is not installed")

@@ -11,7 +11,7 @@ from typing import Any
 from tidings.nats import Client, Subscription
 from tidings.nats.wire import Parser
 
-__all__ = ["Gathered", "deliver", "eventually", "leaves_nothing", "numbers", "send"]
+__all__ = ["Gathered", "Ticks", "deliver", "eventually", "leaves_nothing", "numbers", "send"]
 
 
 class Gathered(list[Any]):
@@ -36,6 +36,32 @@ class Gathered(list[Any]):
     def data(self) -> list[bytes]:
         """The payloads, for a callback of messages."""
         return [message.data for message in self]
+
+
+class Ticks:
+    """Pings when the test says so, however busy the machine is: for ``ping_interval=Ticks.interval``."""
+
+    interval = 3600.0
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._call_later = self._loop.call_later
+        self._due: list[tuple[asyncio.TimerHandle, Callable[..., object], tuple[Any, ...]]] = []
+        self._loop.call_later = self._note  # type: ignore[method-assign]
+
+    def tick(self) -> None:
+        """An interval is over."""
+        due, self._due = self._due, []
+        for handle, callback, args in due:
+            if not handle.cancelled():
+                handle.cancel()
+                callback(*args)
+
+    def _note(self, delay: float, callback: Callable[..., object], *args: Any, **more: Any) -> Any:
+        handle = self._call_later(delay, callback, *args, **more)
+        if delay == self.interval:
+            self._due.append((handle, callback, args))
+        return handle
 
 
 async def eventually(condition: Callable[[], object]) -> None:

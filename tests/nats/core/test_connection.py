@@ -202,13 +202,18 @@ class TestClose:
             await client.close()
             assert len(cancelled) == 3
 
-    async def test_a_callback_that_has_not_begun_never_does(self, nats_url: str) -> None:
+    @pytest.mark.parametrize("is_async", [False, True])
+    async def test_a_callback_that_has_not_begun_never_does(self, nats_url: str, is_async: bool) -> None:
         handled = Gathered()
+
+        async def handle(message: Msg) -> None:
+            handled(message)
+
         async with leaves_nothing():
             client = await connect(nats_url)
-            sub = await client.subscribe("begin", cb=handled)
+            sub = await client.subscribe("begin", cb=handle if is_async else handled)
             deliver(sub, "message")
-            assert sub.worker is not None
+            assert (sub.worker is not None) == is_async  # a plain function needs no task
             await client.close()
         assert not handled
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
@@ -14,6 +15,7 @@ from tidings.nats import (
     ConnectionReconnectingError,
     DrainTimeoutError,
     Msg,
+    NoServersError,
     connect,
 )
 
@@ -167,6 +169,7 @@ async def test_from_a_callback(nats_url: str, ended_by: str) -> None:
         async def last_orders(message: Msg) -> None:
             handled(message)
             if len(handled) == 1:
+                await eventually(lambda: sub.received == 5)
                 if ended_by == "unsubscribe":
                     await sub.unsubscribe(1)
                 await client.drain()
@@ -387,11 +390,124 @@ async def test_while_it_reconnects_what_is_held_is_not_lost_in_silence(nats_url:
         async with proxy.away():
             await eventually(lambda: client.is_reconnecting)
             await client.publish("drain.held", b"1")
-            with pytest.raises(ConnectionReconnectingError, match="21 bytes"):
-                await client.drain()
+            with pytest.raises(DrainTimeoutError, match="21 bytes that were published are not sent"):
+                await client.drain(timeout=0.05)
         assert client.is_closed
     (error,) = errors
     assert "21 bytes that were published could not be sent" in str(error)
+
+
+async def test_while_it_reconnects_it_waits_to_deliver_what_is_held(nats_url: str) -> None:
+    async with leaves_nothing(), Proxy(nats_url) as proxy, await connect(nats_url) as other:
+        sub = await other.subscribe("drain.held")
+        await other.flush()
+        client = await connect(proxy.url, reconnect_time_wait=0.01)
+        async with proxy.away():
+            await eventually(lambda: client.is_reconnecting)
+            await client.publish("drain.held", b"1")
+            draining = asyncio.create_task(client.drain())
+            await eventually(lambda: client.is_draining)
+            await client.publish("drain.held", b"2")
+        await draining
+        assert client.is_closed
+        assert [(await sub.next_msg()).data for _ in range(2)] == [b"1", b"2"]
+
+
+async def test_what_callbacks_answer_after_a_loss_is_delivered_too(nats_url: str) -> None:
+    gate = asyncio.Event()
+
+    async def answer_late(message: Msg) -> None:
+        await gate.wait()
+        await message.respond(b"late")
+
+    async with leaves_nothing(), Proxy(nats_url) as proxy, await connect(nats_url) as other:
+        client = await connect(proxy.url, reconnect_time_wait=0.01)
+        sub = await client.subscribe("drain.answer", cb=answer_late)
+        await client.flush()
+        asking = asyncio.create_task(other.request("drain.answer", timeout=20))
+        await eventually(lambda: sub.received)
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: sub.is_closed)
+        proxy.cut()
+        await eventually(lambda: not client.is_connected)
+        gate.set()
+        assert (await asking).data == b"late"
+        await draining
+
+
+async def test_a_callback_that_waits_for_room_does_not_hold_it_up(nats_url: str) -> None:
+    gate = asyncio.Event()
+
+    async def publish_late(message: Msg) -> None:
+        await gate.wait()
+        await client.publish("drain.room", bytes(100))
+
+    options: dict[str, Any] = {"reconnect_buffer_policy": "block", "reconnect_buffer_size": 50}
+    async with leaves_nothing(), Proxy(nats_url) as proxy, await connect(nats_url) as other:
+        heard = await other.subscribe("drain.room")
+        client = await connect(proxy.url, reconnect_time_wait=0.01, **options)
+        sub = await client.subscribe("drain.block", cb=publish_late)
+        await client.publish("drain.block")
+        await eventually(lambda: sub.received)
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: sub.is_closed)
+        async with proxy.away():
+            await eventually(lambda: not client.is_connected)
+            gate.set()
+            await asyncio.sleep(0)
+        await draining
+        assert (await heard.next_msg(10)).data == bytes(100)
+
+
+async def test_from_a_lame_server_that_ends_meanwhile() -> None:
+    """It found no other server then, and finds one now."""
+    gate, lame, came = asyncio.Event(), Gathered(), Gathered()
+
+    async def publish_late(message: Msg) -> None:
+        await gate.wait()
+        await client.publish("drain.lame", b"1")
+
+    async def go_lame(side: Side) -> None:
+        sid = (await side.expect(b"SUB")).split()[-1]
+        await side.send(b'INFO {"ldm": true}\r\nMSG a %b 0\r\n\r\n' % sid)
+
+    async def hear(side: Side) -> None:
+        await side.expect(b"PUB drain.lame 1")
+        came(await side.line())
+
+    async with leaves_nothing(), Peer(Welcoming(go_lame), Welcoming(hear)) as peer:
+        client = await connect(peer.url, lame_duck_mode_cb=lame)
+        sub = await client.subscribe("a", cb=publish_late)
+        await lame.reach()
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: sub.is_closed)
+        peer.sides[0].cut()
+        await eventually(lambda: not client.is_connected)
+        gate.set()
+        await draining
+        assert came == [b"1"]
+
+
+async def test_what_is_held_is_reported_when_nothing_comes_back() -> None:
+    errors, gate = Gathered(), asyncio.Event()
+
+    async def refuse(side: Side) -> None:
+        await gate.wait()
+        await side.send(b"no\r\n")
+
+    async with leaves_nothing(), Peer(Welcoming(), refuse) as peer:
+        client = await connect(peer.url, error_cb=errors, max_reconnect_attempts=1)
+        peer.sides[0].cut()
+        await eventually(lambda: client.is_reconnecting)
+        await client.publish("drain.held", b"1")
+        draining = asyncio.create_task(client.drain())
+        await eventually(lambda: client.is_draining)
+        gate.set()
+        with pytest.raises(ConnectionReconnectingError, match="21 bytes") as caught:
+            await draining
+        assert isinstance(caught.value.__cause__, NoServersError)
+        assert client.is_closed
+    assert [type(error) for error in errors] == [NoServersError, ConnectionClosedError]
 
 
 async def test_cancelling_it_closes_the_client(nats_url: str) -> None:

@@ -30,6 +30,20 @@ async def test_a_life(nats_url: str) -> None:
             assert await listener == ["Connected", "Disconnected", "Reconnected", "Closed"]
 
 
+async def test_attempts_that_fail_are_told(nats_url: str) -> None:
+    async with Proxy(nats_url) as proxy:
+        client = await connect(proxy.url, reconnect_time_wait=0.01, reconnect_jitter=0)
+        stream = client.events()
+        async with proxy.away():
+            assert isinstance(await anext(stream), events.Disconnected)
+            failed = [await anext(stream) for _ in range(2)]
+        for event in failed:
+            assert isinstance(event, events.ReconnectFailed)
+            assert event.server == f"nats://127.0.0.1:{proxy.port}"
+            assert isinstance(event.reason, ConnectionRefusedError)
+        await client.close()
+
+
 async def test_they_say_where_and_why(nats_url: str) -> None:
     async with Proxy(nats_url) as proxy:
         client = await connect(proxy.url, reconnect_time_wait=0.01)

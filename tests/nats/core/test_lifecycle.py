@@ -47,6 +47,7 @@ class TestStates:
             ("reconnecting", "failed"): "closed",
             ("reconnecting", "drain"): "draining",
             ("reconnecting", "close"): "closed",
+            ("draining", "established"): "draining",
             ("draining", "lost"): "draining",
             ("draining", "drained"): "closed",
             ("draining", "close"): "closed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
+from tests.nats.core.gathering import Gathered, Ticks, eventually, leaves_nothing
 from tests.proxy import Proxy
 
 from tidings.nats import BadSubscriptionError, Client, Msg, SlowConsumerError, connect, events
@@ -184,14 +184,16 @@ class TestBlock:
             assert (await sub.next_msg(20)).data == b"2"
 
     async def test_pings_that_cannot_be_answered_do_not_count(self, nats_url: str) -> None:
-        async with await connect(nats_url, ping_interval=0.005, max_outstanding_pings=2) as client:
+        ticks = Ticks()
+        async with await connect(nats_url, ping_interval=ticks.interval, max_outstanding_pings=2) as client:
             lost = client.events()
             sub = await client.subscribe("flood", limit_policy="block", pending_msgs_limit=1)
             await client.publish("flood")
             await eventually(lambda: client._subscriptions.is_blocked)
             link = client._link
             for _ in range(20):
-                await asyncio.sleep(0.005)
+                ticks.tick()
+                await asyncio.sleep(0)
             assert client._link is link
             await sub.next_msg()
             await client.flush()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
-from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
+from tests.nats.core.gathering import Gathered, Ticks, eventually, leaves_nothing
 from tests.peers import Deaf, Peer, Side, Welcoming, info_line
 
 from tidings.nats import (
@@ -20,6 +21,12 @@ from tidings.nats import (
 )
 from tidings.nats.core.link import server_error
 from tidings.nats.server import NatsServer
+
+
+def bounded(sock: socket.socket) -> None:
+    """Keep the kernel from making its buffers larger, so that a socket that is full stays full."""
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, buffer, 64 * 1024)
 
 
 class TestPings:
@@ -41,8 +48,12 @@ class TestPings:
 
     async def test_answered_ones_of_ours_keep_it_alive(self) -> None:
         async with Peer(Welcoming()) as peer:
-            client = await connect(peer.url, ping_interval=0.002, max_outstanding_pings=1)
-            await eventually(lambda: peer.sides[0].lines.count(b"PING") > 5)
+            ticks = Ticks()
+            client = await connect(peer.url, ping_interval=ticks.interval, max_outstanding_pings=1)
+            for _ in range(5):
+                ticks.tick()
+                await client.flush()  # its PONG comes after that of the ping
+            assert peer.sides[0].lines.count(b"PING") == 1 + 5 * 2
             assert client.is_connected
             assert len(peer.sides) == 1
             await client.close()
@@ -57,13 +68,19 @@ class TestPings:
                 pings(line)
 
         async with leaves_nothing(), Peer(deaf_mute, Welcoming()) as peer:
+            ticks = Ticks()
             client = await connect(
                 peer.url,
-                ping_interval=0.01,
+                ping_interval=ticks.interval,
                 max_outstanding_pings=outstanding,
                 disconnected_cb=lost,
                 reconnected_cb=back,
             )
+            for count in range(1, outstanding + 1):
+                ticks.tick()
+                await pings.reach(count)
+                assert client.is_connected
+            ticks.tick()
             await lost.reach()
             assert isinstance(client.last_error, StaleConnectionError)
             assert f"did not answer {outstanding} pings" in str(client.last_error)
@@ -75,8 +92,13 @@ class TestPings:
     async def test_a_server_that_stops_reading_is_noticed_too(self) -> None:
         lost = Gathered()
         async with leaves_nothing(), Peer(Deaf()) as peer:
+            ticks = Ticks()
             client = await connect(
-                peer.url, ping_interval=0.02, allow_reconnect=False, disconnected_cb=lost, error_cb=Gathered()
+                peer.url,
+                ping_interval=ticks.interval,
+                allow_reconnect=False,
+                disconnected_cb=lost,
+                error_cb=Gathered(),
             )
 
             async def publish() -> None:
@@ -84,6 +106,11 @@ class TestPings:
                     await client.publish("fill", bytes(60_000))
 
             publishing = asyncio.create_task(publish())
+            link = client._link
+            assert link is not None
+            await eventually(lambda: link.paused)
+            for _ in range(3):
+                ticks.tick()
             await lost.reach()
             with pytest.raises(ConnectionClosedError):
                 await publishing
@@ -106,7 +133,8 @@ class TestPings:
             await side.answer_pings()
 
         async with leaves_nothing(), Peer(answers_those_before_the_last_word) as peer:
-            client = await connect(peer.url, ping_interval=0.01, max_outstanding_pings=1000)
+            ticks = Ticks()
+            client = await connect(peer.url, ping_interval=ticks.interval)
 
             async def publish() -> None:
                 while True:
@@ -120,7 +148,9 @@ class TestPings:
             await asyncio.wait([publishing])
             await client.publish("last.word")
             flushing = asyncio.create_task(client.flush(20))
-            await eventually(lambda: len(link._pongs) > 3)
+            await eventually(lambda: link._pongs)
+            ticks.tick()
+            assert len(link._pongs) == 2
             go.set()
             await eventually(lambda: client.server_info.get("answered"))
             assert not flushing.done()
@@ -130,10 +160,13 @@ class TestPings:
 
     async def test_a_server_that_pings_and_does_not_read_costs_no_memory(self) -> None:
         go, heard, pongs = asyncio.Event(), asyncio.Event(), Gathered()
+        reading_nothing = asyncio.Event()
 
         async def flood(side: Side) -> None:
             await side.greet()
             side.stop_reading()
+            bounded(side.writer.get_extra_info("socket"))
+            reading_nothing.set()
             await go.wait()
             for _ in range(20):
                 await side.send(b"PING\r\n" * 10_000)
@@ -148,19 +181,21 @@ class TestPings:
 
         async with leaves_nothing(), Peer(flood) as peer:
             client = await connect(peer.url)
+            link = client._link
+            assert link is not None
+            transport = link._transport
+            assert transport is not None
+            bounded(transport.get_extra_info("socket"))
+            await reading_nothing.wait()
 
             async def publish() -> None:
                 while True:
                     await client.publish("fill", bytes(60_000))
 
             publishing = asyncio.create_task(publish())
-            link = client._link
-            assert link is not None
             await eventually(lambda: link.paused)
             publishing.cancel()
             await asyncio.wait([publishing])
-            transport = link._transport
-            assert transport is not None
             before = transport.get_write_buffer_size()
             go.set()
             await eventually(lambda: client.server_info.get("flooded"))
@@ -255,6 +290,22 @@ class TestNonsense:
             client = await connect(peer.url)
             sub = await client.subscribe("a")
             assert [(await sub.next_msg(10)).data for _ in range(2)] == [b"1", b"2"]
+            await client.close()
+
+    async def test_what_the_server_said_before_it_is_heard(self) -> None:
+        lame, errors = Gathered(), Gathered()
+
+        async def last_words(side: Side) -> None:
+            await side.expect(b"SUB")
+            await side.send(info_line(ldm=True) + b"-ERR 'Stale Connection'\r\nNONSENSE\r\n")
+
+        async with Peer(Welcoming(last_words), Welcoming()) as peer:
+            client = await connect(peer.url, lame_duck_mode_cb=lame, error_cb=errors)
+            await client.subscribe("a")
+            await lame.reach()
+            (error,) = await errors.reach()
+            assert isinstance(error, StaleConnectionError)
+            assert client.last_error is error
             await client.close()
 
     async def test_messages_for_nobody_are_skipped(self) -> None:

@@ -35,7 +35,7 @@ from tidings.nats.wire import MAX_PAYLOAD
         (b"\r\nPUB a 1\r\nx\r\n", b"\r\nPUB a 1\r\nx\r\n"),
         (bytes(range(256)) * 256, bytes(range(256)) * 256),
     ],
-    ids=lambda value: repr(value)[:24],
+    ids=lambda value: type(value).__name__,
 )
 async def test_a_payload_arrives_as_it_was_given(nats_url: str, payload: Any, data: bytes) -> None:
     async with await connect(nats_url) as client:
@@ -292,6 +292,29 @@ async def test_after_close_nothing_is_taken(nats_url: str) -> None:
     await client.close()
     with pytest.raises(ConnectionClosedError, match="closed"):
         await client.publish("a")
+
+
+async def test_subjects_may_be_left_to_the_server(nats_url: str) -> None:
+    async with await connect(nats_url, skip_subject_validation=True) as client:
+        sub = await client.subscribe("legacy.>")
+        await client.publish("legacy.*", b"a wildcard")
+        await client.publish("legacy", b"not heard")
+        assert (await sub.next_msg(10)).subject == "legacy.*"
+        for broken in ("", "a b", "a\r\nPING"):
+            with pytest.raises(BadSubjectError):
+                await client.publish(broken)
+        await client.flush()
+        assert sub.received == 1
+
+
+async def test_a_pedantic_server_checks_them_itself(nats_url: str) -> None:
+    errors = Gathered()
+    options: dict[str, Any] = {"pedantic": True, "skip_subject_validation": True}
+    async with await connect(nats_url, error_cb=errors, **options) as client:
+        await client.publish("legacy.*")
+        (error,) = await errors.reach()
+        assert "Invalid Publish Subject" in str(error)
+        await client.flush()
 
 
 async def test_no_echo(nats_url: str) -> None:

@@ -18,6 +18,7 @@ from tidings.nats import (
     Msg,
     NoServersError,
     OutboundBufferLimitError,
+    PossiblyLostError,
     TimeoutError,
     connect,
 )
@@ -425,7 +426,9 @@ class TestGivingUp:
             await self.give_up(client)
             assert tried == attempts
             assert isinstance(client.last_error, NoServersError)
-            assert errors == [client.last_error]
+            lost, error = errors  # the request, and then all of it
+            assert isinstance(lost, PossiblyLostError)
+            assert error is client.last_error
             assert isinstance(client.last_error.__cause__, ConnectionClosedError)
             for waiter in (reading, asking):
                 with pytest.raises(ConnectionClosedError):

@@ -97,7 +97,7 @@ async def raw_publish(client: Client, subject: str, block: bytes, data: bytes) -
     link = client._link
     assert link is not None
     sizes = f"{len(block)} {len(block) + len(data)}".encode()
-    link.write(b"HPUB %b %b\r\n%b%b\r\n" % (subject.encode(), sizes, block, data))
+    link.write_control(b"HPUB %b %b\r\n%b%b\r\n" % (subject.encode(), sizes, block, data))
 
 
 async def test_the_first_of_several_replies_counts(nats_url: str) -> None:
@@ -120,6 +120,24 @@ async def test_no_responders(nats_url: str) -> None:
             with pytest.raises(NoRespondersError, match="nobody is subscribed"):
                 await client.request("nobody.there", timeout=10)
         assert waiting(client) == 0
+
+
+async def test_no_responders_names_the_subject(nats_url: str) -> None:
+    async with await connect(nats_url) as client:
+        for options in ({}, {"old_style": True}):
+            with pytest.raises(NoRespondersError) as caught:
+                await client.request("nobody.there", **options)
+            assert caught.value.subject == "nobody.there"
+
+
+async def test_a_status_for_anybody_else_is_a_message(nats_url: str) -> None:
+    """What the server says of our publishes with a reply subject of our own, and how it names them."""
+    async with await connect(nats_url) as client:
+        sub = await client.subscribe("own.replies")
+        await client.publish("nobody.there", b"1", "own.replies")
+        message = await sub.next_msg(10)
+        assert (message.status, message.data) == (503, b"")
+        assert message.headers == {"Nats-Subject": "nobody.there"}
 
 
 async def test_no_reply_in_time(nats_url: str) -> None:

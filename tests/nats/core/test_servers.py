@@ -18,6 +18,13 @@ from tidings.nats.core.servers import Server, ServerPool, parse_server
         ("nats://[::1]:4222", "nats://[::1]:4222"),
         ("[fe80::1]", "nats://[fe80::1]:4222"),
         ("nats://ada:secret@h", "nats://h:4222"),
+        ("tls://h", "tls://h:4222"),
+        ("ws://h", "ws://h:80"),
+        ("wss://h", "wss://h:443"),
+        ("WSS://t0ken@h:8443/", "wss://h:8443"),
+        ("ws://h/nats/live", "ws://h:80/nats/live"),
+        ("ws://[::1]:1/nats live/%20", "ws://[::1]:1/nats%20live/%20"),
+        ("ws://h/caf\u00e9", "ws://h:80/caf%C3%A9"),
     ],
 )
 def test_where_a_url_points(url: str, address: str) -> None:
@@ -52,7 +59,10 @@ def test_credentials_in_a_url(url: str, credentials: tuple[str | None, ...]) -> 
         ("nats://:4222", "no host"),
         ("nats://ada:secret@", "no host"),
         ("http://h", "not http://"),
-        ("ws://h", "not ws://"),
+        ("ws://h:0", "port is a number"),
+        ("ws://h/a?b=c", "a path stands behind the port, and nothing more"),
+        ("wss://h#x", "a path stands behind the port"),
+        ("tls://h/path", "nothing stands behind the port"),
         ("nats://h:port", "port is a number"),
         ("nats://h:0", "port is a number"),
         ("nats://h:65536", "port is a number"),
@@ -108,6 +118,17 @@ class TestServerPool:
         pool.discover(["b:1"], a)
         _, b = pool
         assert (b.user, b.password, b.token) == ("ada", "secret", None)
+
+    def test_a_copy_that_was_shown_is_found_again(self) -> None:
+        pool = ServerPool("ws://t0ken@a/one, ws://t0ken@a/two", shuffle=False)
+        one, two = pool.shown()
+        assert (one.path, two.path, two.token) == ("/one", "/two", None)
+        assert pool.get(two) is list(pool)[1]
+
+    def test_discovered_servers_are_dialled_as_the_one_that_named_them(self) -> None:
+        pool = ServerPool("wss://a/nats", shuffle=False)
+        (a,) = pool
+        assert pool.discover(["b:1", "c", "nats://d"], a) == ["wss://b:1/nats", "wss://c:443/nats"]
 
     def test_discovered_servers_go_when_they_are_named_no_more(self) -> None:
         pool = ServerPool("a,b", shuffle=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from tests.nats.core.gathering import Gathered
 from tests.proxy import Proxy
 
-from tidings.nats import TimeoutError, connect
+from tidings.nats import NoRespondersError, TimeoutError, connect
 from tidings.nats.server import NatsServer
 
 
@@ -68,3 +70,52 @@ async def test_who_is_at_the_other_end() -> None:
         assert client.client_ip == "127.0.0.1"
         await client.close()
         assert (client.connected_server, client.client_id, client.client_ip) == (None, None, None)
+
+
+ACCOUNTS = """
+accounts { SYS { users: [{user: sys, password: x}] }, SHOP { users: [{user: clerk, password: x}] } }
+system_account: SYS
+"""
+
+
+async def test_the_account_and_whether_it_is_that_of_the_system() -> None:
+    async with NatsServer(token=False, config=ACCOUNTS, jetstream=False) as server:
+        for user, account, is_system in (("sys", "SYS", True), ("clerk", "SHOP", False)):
+            client = await connect(f"nats://{user}:x@{server.host}:{server.port}")
+            assert (client.account, client.is_system_account) == (account, is_system)
+            known = client.connected_server
+            assert known is not None
+            assert known.has_jetstream is False
+            await client.close()
+            assert (client.account, client.is_system_account) == (None, False)
+
+
+async def test_jetstream_of_the_server() -> None:
+    config = "jetstream { domain: hub }\n"
+    async with (
+        NatsServer(token=False, config=config, durability="fast") as server,
+        await connect(server.url) as client,
+    ):
+        known = client.connected_server
+        assert known is not None
+        assert (known.has_jetstream, known.domain) == (True, "hub")
+        assert known.api_level > 0
+
+
+async def test_without_tls(nats_url: str) -> None:
+    async with await connect(nats_url) as client:
+        assert (client.is_secure, client.ssl_object) == (False, None)
+
+
+async def test_open_subscriptions(nats_url: str) -> None:
+    async with await connect(nats_url) as client:
+        one, other = await client.subscribe("one"), await client.subscribe("other", cb=Gathered())
+        with pytest.raises(NoRespondersError):
+            await client.request("nobody")
+        asking = asyncio.create_task(client.request("one", timeout=None, old_style=True))
+        await one.next_msg(10)
+        assert client.subscriptions == [one, other]
+        await other.unsubscribe()
+        assert client.subscriptions == [one]
+        asking.cancel()
+    assert client.subscriptions == []

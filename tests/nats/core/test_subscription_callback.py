@@ -7,12 +7,14 @@ import contextvars
 import functools
 
 import pytest
-from tests.nats.core.gathering import Gathered, numbers, send
+from tests.nats.core.gathering import Gathered, deliver, eventually, numbers, send
 
 from tidings.nats import (
     BadSubscriptionError,
+    Client,
     Error,
     Msg,
+    Subscription,
     connect,
 )
 
@@ -86,6 +88,20 @@ class TestCallback:
             await send(client, "order", 500)
             await send(client, "order", 500, start=500)
             assert numbers(await gathered.reach(1000)) == list(range(1000))
+
+    async def test_a_queue_takes_them(self, nats_url: str) -> None:
+        """Several subscriptions may share one; while it is full they hold what comes, up to their limits."""
+        queue: asyncio.Queue[Msg] = asyncio.Queue(maxsize=2)
+        async with await connect(nats_url) as client:
+            subs = [await client.subscribe(subject, cb=queue.put) for subject in ("queue.a", "queue.b")]
+            for subject in ("queue.a", "queue.b", "queue.a", "queue.b"):
+                await client.publish(subject)
+            await client.flush()
+            await eventually(queue.full)
+            assert sum(sub.pending_msgs for sub in subs) <= 2
+            async with asyncio.timeout(20):
+                taken = [(await queue.get()).subject for _ in range(4)]
+            assert sorted(taken) == ["queue.a", "queue.a", "queue.b", "queue.b"]
 
     async def test_subscriptions_do_not_wait_for_each_other(self, nats_url: str) -> None:
         gathered, gate = Gathered(), asyncio.Event()
@@ -220,3 +236,134 @@ class TestCallback:
             await client.subscribe("busy", cb=busy)
             await client.publish("busy")
             assert (await gathered.reach()).data == [b"herehere"]
+
+
+class TestPlainFunction:
+    """Called by the loop, without a task of its own."""
+
+    async def test_many_subscriptions_need_no_task(self, nats_url: str) -> None:
+        gathered, tasks = Gathered(), set[int]()
+
+        def count(message: Msg) -> None:
+            tasks.add(len(asyncio.all_tasks()))
+            gathered(message)
+
+        async with await connect(nats_url) as client:
+            before = len(asyncio.all_tasks())
+            for number in range(200):
+                await client.subscribe(f"many.{number}", cb=count)
+            for number in range(400):
+                await client.publish(f"many.{number % 200}", str(number))
+            await gathered.reach(400)
+        assert sorted(numbers(gathered)) == list(range(400))
+        assert max(tasks) <= before
+
+    async def test_what_it_returns_is_awaited_before_the_next_message(self, nats_url: str) -> None:
+        gathered, gate = Gathered(), asyncio.Event()
+
+        async def wait(message: Msg) -> None:
+            await gate.wait()
+            gathered(message)
+
+        def sometimes(message: Msg) -> object:
+            return wait(message) if message.data == b"1" else gathered(message)
+
+        async with await connect(nats_url) as client:
+            sub = await client.subscribe("mixed", cb=sometimes)
+            await send(client, "mixed", 4)
+            await gathered.reach(1)
+            await send(client, "mixed", 4, start=4)
+            assert numbers(gathered) == [0]
+            assert sub.worker is not None
+            gate.set()
+            assert numbers(await gathered.reach(8)) == list(range(8))
+            await send(client, "mixed", 1, start=8)
+            await gathered.reach(9)
+            assert sub.worker is None
+
+    async def test_what_it_returns_may_fail(self, nats_url: str) -> None:
+        gathered, errors = Gathered(), Gathered()
+
+        async def fail(message: Msg) -> None:
+            raise LookupError(message.data)
+
+        def sometimes(message: Msg) -> object:
+            return fail(message) if message.data == b"0" else gathered(message)
+
+        async with await connect(nats_url, error_cb=errors) as client:
+            await client.subscribe("failing", cb=sometimes)
+            await send(client, "failing", 3)
+            assert numbers(await gathered.reach(2)) == [1, 2]
+            (error,) = await errors.reach()
+        assert isinstance(error, LookupError)
+
+    async def test_a_result_that_was_cancelled_does_not_end_it(self, nats_url: str) -> None:
+        gathered, errors = Gathered(), Gathered()
+
+        def unlucky(message: Msg) -> None:
+            if message.data == b"0":
+                future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                future.cancel()
+                future.result()
+            gathered(message)
+
+        async with await connect(nats_url, error_cb=errors) as client:
+            await client.subscribe("cancelled", cb=unlucky)
+            await send(client, "cancelled", 3)
+            assert numbers(await gathered.reach(2)) == [1, 2]
+            (error,) = await errors.reach()
+        assert isinstance(error.__cause__, asyncio.CancelledError)
+
+    async def test_a_result_that_nobody_awaits_any_more(self, nats_url: str) -> None:
+        gathered, called = Gathered(), Gathered()
+
+        async def never(message: Msg) -> None:
+            gathered(message)
+
+        def begin(message: Msg) -> object:
+            called(message)
+            return never(message)
+
+        client = await connect(nats_url)
+        sub = await client.subscribe("begun", cb=begin)
+        deliver(sub, "message")
+        sub.serve()
+        assert sub.worker is not None
+        await client.close()
+        assert (len(called), len(gathered)) == (1, 0)
+
+    async def test_a_drain_waits_for_it(self, nats_url: str) -> None:
+        gathered = Gathered()
+        async with await connect(nats_url) as client:
+            sub = await client.subscribe("drained", cb=gathered)
+            for number in range(5000):  # several turns of it
+                await client.publish("drained", str(number))
+            await sub.drain()
+            assert len(gathered) == 5000
+
+    def test_one_that_stops_the_loop_takes_no_message_from_the_others(self, nats_url: str) -> None:
+        gathered = Gathered()
+
+        def stop(message: Msg) -> None:
+            raise KeyboardInterrupt
+
+        async def arrive(subs: list[Subscription]) -> None:
+            for sub in subs:
+                deliver(sub, sub.subject)
+            await asyncio.sleep(0)  # here the loop is stopped
+
+        async def go_on(client: Client) -> None:
+            await gathered.reach(2)
+            await client.close()
+
+        loop = asyncio.new_event_loop()
+        try:
+            client = loop.run_until_complete(connect(nats_url))
+            callbacks = {"a": gathered, "b": stop, "c": gathered}
+            subs = [loop.run_until_complete(client.subscribe(name, cb=cb)) for name, cb in callbacks.items()]
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(arrive(subs))
+            loop.run_until_complete(go_on(client))
+        finally:
+            loop.close()
+        assert gathered.data == [b"a", b"c"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -33,7 +32,7 @@ from tidings.nats.core.servers import Server, ServerPool, parse_server
 from tidings.nats.server import NatsServer
 from tidings.nats.server.readiness import free_port
 
-QUICK: dict[str, Any] = {"reconnect_time_wait": 0.02, "reconnect_jitter": 0, "max_reconnect_attempts": -1}
+QUICK: dict[str, Any] = {"reconnect_time_wait": 0.02, "reconnect_jitter_tls": 0, "max_reconnect_attempts": -1}
 
 
 @pytest.fixture
@@ -70,10 +69,12 @@ async def talks(client: Client) -> bool:
 @asynccontextmanager
 async def speaking_to(url: str, **options: Any) -> AsyncIterator[Client]:
     async with leaves_nothing(), await connect(url, **options) as client:
-        assert client._link is not None
-        assert client._link.is_secure
+        assert client.is_secure
+        assert client.ssl_object is not None
+        assert str(client.ssl_object.version()).startswith("TLSv1")
         assert await talks(client)
         yield client
+    assert (client.is_secure, client.ssl_object) == (False, None)
 
 
 class TestVerifying:
@@ -170,7 +171,7 @@ class TestOurCertificate:
             pass
         for password in ("wrong", None):
             with pytest.raises(SecureConnFailedError, match="key_password") as caught:
-                await connect(tls_url(server), tls=dataclasses.replace(options, key_password=password))
+                await connect(tls_url(server), tls=TLSOptions(**(vars(options) | {"key_password": password})))
             assert str(ours.key) in str(caught.value)
 
     async def test_without_one_we_are_refused(self, server: NatsServer, trust: TLSOptions) -> None:

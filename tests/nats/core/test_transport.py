@@ -12,7 +12,7 @@ from tests.peers import Peer, Silent
 
 from tidings.nats.core import transport
 from tidings.nats.core.servers import Server
-from tidings.nats.core.transport import open_tcp
+from tidings.nats.core.transport import is_local, open_tcp
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -129,3 +129,19 @@ def test_different_failures_are_all_told() -> None:
     error = transport._all_failed([OSError(111, "refused"), OSError(113, "no route")])
     assert "refused" in str(error)
     assert "no route" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False),
+        ("::1234", False),
+        ("2001:db8::1", False),
+    ],
+)
+def test_a_server_on_this_machine_is_known_by_its_address(host: str, expected: bool) -> None:
+    assert is_local(host) is expected

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.answering import answering
+from tests.nats.jetstream.impostor import answering
 
 from tidings.nats import ConnectionClosedError, Msg, ProtocolError, TimeoutError, connect
 from tidings.nats.jetstream import Api

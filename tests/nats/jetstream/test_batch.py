@@ -3,13 +3,14 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.nats.jetstream.answering import in_turn, streaming
+from tests.nats.jetstream.streaming import in_turn, streaming
 from tests.proxy import Proxy
 
 from tidings.nats import BadSubjectError, Headers, MaxPayloadError, connect
 from tidings.nats.jetstream import JetStream, PubAck, Stream
 from tidings.nats.jetstream.errors import (
     AckLostError,
+    AckTimeoutError,
     ApiLevelError,
     BatchAbandonedError,
     BatchClosedError,
@@ -222,3 +223,12 @@ async def test_a_lost_connection_ends_the_batch(nats_url: str, name: str) -> Non
             await committing
         assert batch.is_closed
         await client.close()
+
+
+async def test_a_message_that_is_not_confirmed_ends_the_batch(nats_url: str, name: str) -> None:
+    async with streaming(nats_url, name), await connect(nats_url) as client:
+        batch = client.jetstream().atomic_batch(timeout=0.05)
+        with pytest.raises(AckTimeoutError, match="nothing of the batch is stored"):
+            await batch.add(name)
+        with pytest.raises(BatchClosedError):
+            await batch.commit()

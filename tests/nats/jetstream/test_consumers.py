@@ -93,6 +93,25 @@ class TestCreating:
                     with pytest.raises(PermissionsError):
                         await js.create_consumer("S", durable_name="x", **others)
 
+    async def test_a_user_who_may_read_a_wildcard(self) -> None:
+        config = """
+        accounts: { A: { jetstream: enabled, users: [
+          { user: admin, password: admin }
+          { user: some, password: some, permissions: {
+              publish: ["$JS.API.CONSUMER.CREATE.S.*.s.some.*"], subscribe: ["_INBOX.>"] } }
+        ] } }
+        """
+        with NatsServer(token=False, durability="fast", config=config) as server:
+            async with (
+                await connect(server.url, user="admin", password="admin") as admin,
+                await connect(server.url, user="some", password="some", skip_subject_validation=True) as some,
+            ):
+                await admin.jetstream().create_stream(name="S", subjects=["s.>"])
+                consumer = await some.jetstream().create_consumer(
+                    "S", durable_name="w", filter_subject="s.some.*"
+                )
+                assert consumer.cached_info.config.filter_subject == "s.some.*"
+
 
 class TestUpdating:
     async def test_what_changes_is_replaced(self, nats_url: str, name: str) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.nats.jetstream.answering import in_turn, streaming
+from tests.nats.jetstream.streaming import in_turn, streaming
 
 from tidings.nats import ProtocolError, connect
 from tidings.nats.jetstream import CounterEntry, StreamSource, SubjectTransform

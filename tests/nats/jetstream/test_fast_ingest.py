@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.answering import away, streaming
+from tests.nats.jetstream.streaming import away, streaming
 from tests.proxy import Proxy
 
 from tidings.nats import BadSubjectError, Msg, ProtocolError, connect
-from tidings.nats.jetstream import JetStream, PubAck, Stream, fast_ingest
+from tidings.nats.jetstream import JetStream, PubAck, Stream, fast_flow
 from tidings.nats.jetstream.errors import (
     AckLostError,
     AckTimeoutError,
@@ -278,7 +278,7 @@ class TestFlow:
     async def test_it_keeps_a_slow_batch_alive(
         self, nats_url: str, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fast_ingest, "_KEEP_ALIVE", 0.02)
+        monkeypatch.setattr(fast_flow, "_KEEP_ALIVE", 0.02)
         pinged = asyncio.Event()
 
         def then(number: int, operation: int, batch_id: str) -> dict[str, Any] | None:

@@ -161,3 +161,13 @@ async def test_expires_before_we_give_up_and_shows_life_in_long_ones() -> None:
         assert ask["idle_heartbeat"] == 5e9
         await server.status("404 No Messages")
         await fetch
+
+
+async def test_heartbeats_are_never_more_than_half_of_the_time() -> None:
+    async with pulled() as server:
+        for left in (10.0, 10.01, 11.3, 13.7):
+            fetch = asyncio.create_task(server.consumer.fetch(2, left, heartbeat=left))
+            ask = await server.asked(len(server.asks) + 1)
+            assert 2 * ask["idle_heartbeat"] <= ask["expires"]
+            await server.status("404 No Messages")
+            await fetch

@@ -131,7 +131,11 @@ class TestReading:
         st.dictionaries(
             st.sampled_from([*FULL, "other"]),
             st.recursive(
-                st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+                st.none()
+                | st.booleans()
+                | st.integers()
+                | st.floats(allow_nan=False)
+                | st.text("ax19", max_size=9),
                 lambda inner: (
                     st.lists(inner, max_size=3)
                     | st.dictionaries(st.sampled_from(["name", "fresh", "x"]), inner, max_size=3)

@@ -9,7 +9,8 @@ from tests.nats.jetstream.consuming import fill, numbered, numbers
 from tests.nats.jetstream.pulling import eventually, pulled
 from tests.proxy import Proxy
 
-from tidings.nats.errors import BadSubscriptionError, DrainTimeoutError
+from tidings.nats import connect
+from tidings.nats.errors import BadSubscriptionError, DrainTimeoutError, PermissionsError
 from tidings.nats.jetstream import ReadingSettings
 from tidings.nats.jetstream.errors import ConfigError, ConsumerDeletedError
 from tidings.nats.server import NatsServer
@@ -303,3 +304,78 @@ async def test_an_error_handler_that_fails_is_reported() -> None:
         await server.messages(1)
         await first
         await eventually(lambda: [each for each in server.errors if isinstance(each, RuntimeError)])
+
+
+async def test_a_loop_that_was_left_keeps_no_drain_waiting(nats_url: str, name: str) -> None:
+    async with numbered(nats_url, name, 50) as (client, stream):
+        consumer = await stream.create_consumer(name="c")
+        messages = consumer.messages()
+        async for _ in messages:
+            break
+        await eventually(lambda: messages.pending_msgs == 49)
+        await client.drain(5)
+        assert messages.pending_msgs == 49
+
+
+async def test_pulls_that_the_server_does_not_permit(name: str) -> None:
+    account = """
+    accounts { A { jetstream: enabled, users: [
+        { user: all, password: p }
+        { user: some, password: p, permissions: { publish: { deny: "$JS.API.CONSUMER.MSG.NEXT.>" } } }
+    ] } }
+    """
+    with NatsServer(token=False, config=account) as server:
+        address = f"{server.host}:{server.port}"
+        async with (
+            numbered(f"nats://all:p@{address}", name, 3) as (_client, stream),
+            await connect(f"nats://some:p@{address}", error_cb=lambda error: None) as client,
+        ):
+            await stream.create_consumer(name="c")
+            consumer = await client.jetstream().consumer(name, "c")
+            with pytest.raises(PermissionsError):
+                await consumer.messages().next(10)
+            with pytest.raises(PermissionsError):
+                await consumer.fetch(1, 10)
+            ordered = (await client.jetstream().stream(name)).ordered_consumer()
+            with pytest.raises(PermissionsError):
+                await ordered.fetch(1, 10)
+
+
+async def test_bytes_of_a_pull_that_got_all_its_messages_are_not_waited_for() -> None:
+    async with pulled() as server, server.consumer.messages(max_bytes=100_000) as messages:
+        first = asyncio.create_task(messages.next())
+        await server.asked(1)
+        await server.status("409 Exceeded MaxRequestBatch of 2")
+        ask = await server.asked(2)
+        assert (ask["batch"], ask["max_bytes"]) == (2, 100_000)
+        await server.messages(2)
+        await first
+        assert (await server.asked(3))["batch"] == 2
+
+
+async def test_an_error_handler_may_be_async() -> None:
+    told = asyncio.Event()
+
+    async def handler(error: Exception) -> None:
+        await asyncio.sleep(0)
+        told.set()
+
+    async with pulled() as server, server.consumer.messages(on_error=handler) as messages:
+        first = asyncio.create_task(messages.next())
+        await server.asked(1)
+        await server.status("409 Leadership Change")
+        await told.wait()
+        await server.messages(1)
+        await first
+
+
+async def test_broken_headers_of_a_publisher_hurt_nobody() -> None:
+    async with (
+        pulled(priority_groups=["g"]) as server,
+        server.consumer.messages(max_bytes=1000) as messages,
+    ):
+        first = asyncio.create_task(messages.next())
+        await server.asked(1)
+        await server.messages(1, headers="no colon")
+        assert (await first).data == b"1"
+        assert not server.errors

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.answering import away, in_turn, streaming
+from tests.nats.jetstream.streaming import away, in_turn, streaming
 from tests.proxy import Proxy
 
 from tidings.nats import (
@@ -14,6 +15,7 @@ from tidings.nats import (
     MaxPayloadError,
     NoRespondersError,
     PermissionsError,
+    ProtocolError,
     TimeoutError,
     connect,
 )
@@ -119,8 +121,9 @@ class TestPublish:
             big = 10**30
             assert (await js.publish(name, headers={"Nats-Incr": str(big)})).val == big
 
-    async def test_a_domain_comes_with_the_acknowledgement(self, name: str) -> None:
-        with NatsServer(config="jetstream { domain: hub }", durability="fast") as server:
+    async def test_a_domain_comes_with_the_acknowledgement(self, name: str, tmp_path: Path) -> None:
+        config = f"jetstream {{ domain: hub, store_dir: '{tmp_path}' }}"
+        with NatsServer(config=config, durability="fast") as server:
             async with await connect(server.url) as client:
                 js = client.jetstream(domain="hub")
                 await js.create_stream(name=name, subjects=[name])
@@ -188,6 +191,16 @@ class TestRetry:
             with pytest.raises(ApiError):
                 await client.jetstream().publish(name)
             assert len(taken.messages) == 1
+
+
+async def test_an_empty_answer_is_not_that_of_a_stream(nats_url: str, name: str) -> None:
+    async with streaming(nats_url, name, lambda message: b""), await connect(nats_url) as client:
+        js = client.jetstream()
+        with pytest.raises(ProtocolError, match="no stream"):
+            await js.publish(name)
+        future = await js.publish_async(name)
+        with pytest.raises(ProtocolError, match="no stream"):
+            await future
 
 
 class TestNoAnswer:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.answering import Taken, away, in_turn, streaming
+from tests.nats.jetstream.streaming import Taken, away, in_turn, streaming
 from tests.proxy import Proxy
 
 from tidings.nats import (
@@ -291,3 +292,22 @@ class TestLoss:
             assert len(futures) == 100
             assert {future.result().stream for future in futures} == {name}
             assert (await stream.info()).state.messages == 100
+
+    async def test_of_a_window_that_nobody_looked_at_the_log_has_one_line(
+        self, nats_url: str, name: str
+    ) -> None:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+        async with (
+            streaming(nats_url, name) as taken,
+            Proxy(nats_url) as proxy,
+            await connect(proxy.url, reconnect_time_wait=0.01) as client,
+        ):
+            js = client.jetstream()
+            for _ in range(100):
+                await js.publish_async(name)
+            await taken.reach(100)
+            proxy.cut()
+            await js.publish_async_completed(timeout=30)
+        gc.collect()
+        assert [type(context["exception"]) for context in complaints] == [AckLostError]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -10,8 +11,15 @@ from tests.proxy import Proxy
 
 from tidings.nats import connect
 from tidings.nats.core.events import Disconnected
-from tidings.nats.jetstream import JetStream, Stream
-from tidings.nats.jetstream.errors import NoStreamResponseError, UnconfirmedError
+from tidings.nats.jetstream import FastIngest, JetStream, Stream
+from tidings.nats.jetstream.errors import (
+    BatchAbandonedError,
+    BatchCutError,
+    BatchGapError,
+    JetStreamError,
+    NoStreamResponseError,
+    UnconfirmedError,
+)
 from tidings.nats.server import NatsServer
 
 Fault = Callable[[], Awaitable[object] | None]
@@ -103,6 +111,38 @@ async def test_a_server_restarted_in_the_middle_of_a_window(name: str) -> None:
         in_doubt, _ = await publish_until_stored(js, name, 2000, {900: restart})
         assert in_doubt > 0
         assert await stored(stream) == once_each(2000)
+
+
+async def test_batches_through_a_change_of_leader(name: str) -> None:
+    missed: list[JetStreamError] = []
+    async with (
+        NatsServer.cluster(3, durability="fast") as cluster,
+        await connect(cluster.urls, reconnect_time_wait=0.05) as client,
+    ):
+        js = client.jetstream()
+        stream = await js.create_stream(
+            name=name, subjects=[f"{name}.>"], num_replicas=3, allow_batched=True, allow_direct=True
+        )
+
+        async def ingest(batch: FastIngest, subject: str) -> None:
+            async with batch:
+                for number in range(2000):
+                    await batch.add(subject, str(number))
+                    if number == 500:
+                        await js.api.request(f"STREAM.LEADER.STEPDOWN.{name}")
+
+        with_gaps = js.fast_ingest(gap="ok", on_error=missed.append)
+        await ingest(with_gaps, f"{name}.gaps")
+        lost = sum(error.last - error.first + 1 for error in missed if isinstance(error, BatchGapError))
+        state = (await stream.info(subjects_filter=f"{name}.gaps")).state
+        assert state.subjects[f"{name}.gaps"] + lost == 2000
+
+        whole = js.fast_ingest()
+        with contextlib.suppress(UnconfirmedError, BatchCutError, BatchAbandonedError):
+            await ingest(whole, f"{name}.whole")
+        there = [m.data async for m in stream.get_batch(batch=10_000, subject=f"{name}.whole")]
+        assert there == [str(number).encode() for number in range(len(there))]
+        assert len(there) >= whole.acked > 0
 
 
 async def test_a_leader_moved_and_a_leader_killed(name: str) -> None:

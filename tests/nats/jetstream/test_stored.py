@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.answering import answering
+from tests.nats.jetstream.impostor import answering
 
 from tidings.nats import ProtocolError
 from tidings.nats.jetstream import Stream, StreamConfig, StreamInfo

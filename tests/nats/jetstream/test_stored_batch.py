@@ -92,7 +92,7 @@ class TestInARow:
     async def test_an_iteration_that_ends_early_leaves_nothing_behind(self, nats_url: str, name: str) -> None:
         async with stream_of(nats_url, name, 100) as stream:
             await sequences(stream.get_batch(1))
-            subscriptions = stream.api.connection.subscriptions
+            subscriptions = stream.api.connection.registry
             before = len(subscriptions)
             async for message in stream.get_batch(100):
                 if message.seq == 5:

@@ -81,7 +81,7 @@ class TestTimes:
         with pytest.raises(ProtocolError, match="no time"):
             parse_time(text)
 
-    @given(st.text(max_size=60))
+    @given(st.text("0123456789-:TZ+. uC", max_size=40))
     def test_text_is_a_time_or_refused(self, text: str) -> None:
         try:
             moment = parse_time(text)

@@ -116,6 +116,28 @@ def refusal(twin, **changes):
     return encoder
 
 
+@pytest.mark.parametrize("subject", ["a..b", ".a", "a.", "a.*", "a.>.b", "a"])
+def test_what_subjects_mean_may_be_left_to_the_server(twin, subject):
+    encoder = twin.Encoder(skip_subject_validation=True)
+    encoder.publish(subject, b"", subject)
+    assert encoder.take() == f"PUB {subject} {subject} 0\r\n\r\n".encode()
+    with pytest.raises(BadSubjectError):  # no wildcard that means nothing: subscriptions are checked
+        encoder.subscribe(1, "a..b")
+
+
+@pytest.mark.parametrize("subject", ["", "a b", "a\r\nPING\r\n", "a\x7f", "a\ud800"])
+def test_the_protocol_is_never_broken(twin, subject):
+    encoder = twin.Encoder(skip_subject_validation=True)
+    with pytest.raises(BadSubjectError, match=r"subject .* is empty or has white space"):
+        encoder.publish(subject)
+    if subject:
+        with pytest.raises(BadSubjectError, match="reply subject"):
+            encoder.publish("a", b"", subject)
+    with pytest.raises(TypeError, match="the subject must be a str"):
+        encoder.publish(None)
+    assert encoder.take() == b""
+
+
 @pytest.mark.parametrize(
     ("args", "error", "reason"),
     [

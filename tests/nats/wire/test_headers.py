@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections import UserDict
 from collections.abc import Mapping, MutableMapping
 
@@ -87,6 +89,20 @@ def test_headers_take_a_mapping_of_one_value_or_several():
     copy = Headers(headers)
     copy.add("E", "5")
     assert "E" not in headers
+
+
+@pytest.mark.parametrize(
+    "copied", [Headers.copy, copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))]
+)
+def test_a_copy_is_a_copy(copied):
+    headers = Headers({"A": ["1", "2"]})
+    other = copied(headers)
+    assert type(other) is Headers
+    assert other == headers
+    other.add("B", "3")
+    headers["A"] = "4"
+    assert headers.pairs() == [("A", "4")]
+    assert other.pairs() == [("A", "1"), ("A", "2"), ("B", "3")]
 
 
 def test_equality_counts_order_and_repeats_between_headers_alone():

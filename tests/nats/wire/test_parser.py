@@ -241,6 +241,16 @@ def test_what_came_before_an_error_stays_delivered_and_the_error_sticks(twin, ta
     assert parser.take_touched() == []
 
 
+def test_the_events_before_an_error_come_with_it(twin):
+    parser = twin.reader()
+    with pytest.raises(ProtocolError) as caught:
+        parser.feed(b"PING\r\n-ERR 'Stale Connection'\r\nHTTP/1.1 400\r\nPONG\r\n")
+    assert caught.value.events == [Ping(), Err("Stale Connection")]
+    with pytest.raises(ProtocolError) as caught:
+        parser.feed(b"PING\r\n")
+    assert caught.value.events == ()
+
+
 def test_an_error_quotes_the_beginning_of_a_line_alone(twin):
     with pytest.raises(ProtocolError) as raised:
         twin.reader().feed(b"x" * 100_000 + b"\r\n")

@@ -32,5 +32,12 @@ def translated(error: nats.Error) -> TidingsError:
     """The framework's error for the client's, to be raised from it."""
     for theirs, ours in TABLE:
         if isinstance(error, theirs):
-            return ours(str(error))
+            return ours(_text(error))
     raise AssertionError("the last row is the root of the client's errors")
+
+
+def _text(error: nats.Error) -> str:
+    """Without an address that the framework names itself."""
+    if isinstance(error, nats.NoServersError) and len(error.reasons) == 1:
+        return next(iter(error.reasons.values()))
+    return str(error)

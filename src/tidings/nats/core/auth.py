@@ -20,7 +20,7 @@ from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server
 from tidings.nats.errors import AuthorizationError, InvalidUserCredentialsError
 
-__all__ = ["credentials"]
+__all__ = ["credentials", "value_of"]
 
 
 async def credentials(server: Server, options: Options, info: dict[str, Any]) -> dict[str, str]:
@@ -84,7 +84,7 @@ async def _signed(options: Options, nonce: str) -> dict[str, str]:
     if options.signature_cb is not None:
         if options.nkey is not None:
             fields["nkey"] = await _text("nkey", options.nkey)
-        return fields | {"sig": _signature(await _value("signature_cb", options.signature_cb, nonce))}
+        return fields | {"sig": _signature(await value_of("signature_cb", options.signature_cb, nonce))}
     key = await _from_seed(options)
     if not fields:
         fields["nkey"] = key.public
@@ -93,7 +93,7 @@ async def _signed(options: Options, nonce: str) -> dict[str, str]:
 
 async def _from_creds(given: object) -> tuple[str, UserKey]:
     source = "user_credentials"
-    value = await _value(source, given)
+    value = await value_of(source, given)
     if isinstance(value, bytes | bytearray):
         value = RawCredentials(value)
     if isinstance(value, RawCredentials):
@@ -116,7 +116,7 @@ async def _from_creds(given: object) -> tuple[str, UserKey]:
 async def _from_seed(options: Options) -> UserKey:
     if options.nkeys_seed_str is not None:
         return UserKey(await _text("nkeys_seed_str", options.nkeys_seed_str), "nkeys_seed_str")
-    path = await _value("nkeys_seed", options.nkeys_seed)
+    path = await value_of("nkeys_seed", options.nkeys_seed)
     if not isinstance(path, str | os.PathLike):
         raise InvalidUserCredentialsError(f"nkeys_seed gave {type(path).__name__}, not the path of a file")
     seed = await asyncio.to_thread(read_seed, path)
@@ -138,7 +138,7 @@ def _signature(given: object) -> str:
 
 async def _text(name: str, given: object) -> str:
     """The value of the option `name`, a text."""
-    value = await _value(name, given)
+    value = await value_of(name, given)
     if isinstance(value, bytes | bytearray):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
@@ -146,8 +146,12 @@ async def _text(name: str, given: object) -> str:
     return value.strip() if name.endswith("_cb") else value
 
 
-async def _value(name: str, given: Any, *args: object) -> object:
-    """`given`, or what it gives when it is called."""
+async def value_of(name: str, given: Any, *args: object) -> object:
+    """`given`, the value of the option `name`, or what it gives when it is called, plain or async.
+
+    Raises:
+        InvalidUserCredentialsError: it failed; the cause is what it raised.
+    """
     if not callable(given):
         return given
     try:

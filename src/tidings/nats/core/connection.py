@@ -24,6 +24,7 @@ from tidings.nats.errors import (
     ConnectionReconnectingError,
     DrainTimeoutError,
     FlushTimeoutError,
+    OutboundBufferLimitError,
 )
 from tidings.nats.wire import HeaderInput, Msg
 
@@ -62,12 +63,16 @@ class Connection(Lifeline):
 
         Raises:
             BadSubjectError, BadHeaderError, MaxPayloadError: refused as given; nothing was sent.
-            OutboundBufferLimitError: the connection is away and holds as much as it may.
+            OutboundBufferLimitError: the connection is away and holds as much as it may, and
+                ``reconnect_buffer_policy`` says nothing else.
             ConnectionClosedError: the client is closed.
         """
         writer = self._writer
-        if writer.encoder.publish(subject, payload, reply, headers) >= writer.limit:
-            await writer.relieve()
+        try:
+            if writer.encoder.publish(subject, payload, reply, headers) >= writer.limit:
+                await writer.relieve()
+        except OutboundBufferLimitError as error:
+            await writer.publish_in_want_of_room(error, subject, payload, reply, headers)
 
     async def request(
         self,
@@ -186,7 +191,7 @@ class Connection(Lifeline):
             raise ValueError(f"workers={workers!r}: a cb has at least one worker, a reader has none")
         if ordered_by is not None and ordered_by != "subject" and not callable(ordered_by):
             raise TypeError(f'ordered_by is a function of one message or "subject", not {ordered_by!r}')
-        limits = SubscriptionLimits(pending_msgs_limit, pending_bytes_limit, limit_policy)
+        limits = SubscriptionLimits(msgs=pending_msgs_limit, bytes=pending_bytes_limit, policy=limit_policy)
         return self._subscriptions.add(subject, queue, cb, limits, max_msgs, workers, ordered_by)
 
     def new_inbox(self) -> str:
@@ -203,7 +208,7 @@ class Connection(Lifeline):
             ConnectionReconnectingError, ConnectionClosedError: there is no server to ask.
         """
         link = self._connected_link()
-        pong = link.expect_pong(len(self._writer.encoder))
+        pong = link.expect_pong(self._writer.gathered)
         self._writer.encoder.ping()
         self._writer.write_early()
         try:
@@ -222,15 +227,16 @@ class Connection(Lifeline):
         """Finish and close: no new messages, all delivered ones handled, all publishes at the server.
 
         Callbacks go on, and can publish, until they have handled what was delivered; then the client
-        closes. Called from a callback it goes on in the background and returns at once.
+        closes. Called from a callback it goes on in the background and returns at once. While the
+        connection is away it waits for it to come back, if something was published meanwhile.
 
         Args:
             timeout: seconds for all of it; None takes ``drain_timeout`` of the options.
 
         Raises:
-            DrainTimeoutError: not all was handled; the client is closed nevertheless.
-            ConnectionReconnectingError: the connection was away, and what was published meanwhile is
-                lost; the client is closed nevertheless.
+            DrainTimeoutError: not all was handled or sent; the text says what, and the client is closed.
+            ConnectionReconnectingError: the connection did not come back, and what was published meanwhile
+                is lost; the client is closed.
             ConnectionClosedError: it is closed already.
         """
         self._check_open()
@@ -277,23 +283,36 @@ class Connection(Lifeline):
         if not self._life.move(Move.DRAIN):
             await asyncio.shield(self._closed)  # somebody else drains or closes
             return
-        self._stop_coming_back()
         try:
             async with asyncio.timeout(timeout):
                 await self._subscriptions.drain()
-                if self._link is not None:
-                    with suppress(ConnectionClosedError):  # lost on the way
-                        await self.flush(timeout)
+                await self._deliver(timeout)
             self._check_nothing_held()
         except (builtins.TimeoutError, FlushTimeoutError):
-            raise DrainTimeoutError(f"draining took over {timeout} s; {self._subscriptions.left()}") from None
+            left = self._subscriptions.left()
+            if held := len(self._writer):
+                left += f"; {held} bytes that were published are not sent"
+            raise DrainTimeoutError(f"draining took over {timeout} s; {left}") from None
         finally:
             if self._life.move(Move.DRAINED):
                 await self._shut()
 
+    async def _deliver(self, timeout: float) -> None:
+        """Have a server confirm what was published, the next one if this one is lost before it got all."""
+        while True:
+            await self._come_back_if(lambda: len(self._writer))
+            if self._link is None:
+                return
+            # Lost on the way, what it was sent is in doubt and reported; the rest waits for the next.
+            with suppress(ConnectionClosedError):
+                await self.flush(timeout)
+                return
+            if self.is_closed:
+                return
+
     def _check_nothing_held(self) -> None:
         """Whoever drains while the connection is away shall know that what waited for it is lost."""
-        held = len(self._writer.encoder)
+        held = len(self._writer)
         if self.is_draining and self._link is None and held:
             raise ConnectionReconnectingError(
                 f"the connection is away; {held} bytes that were published meanwhile were not sent"
@@ -313,7 +332,7 @@ class Connection(Lifeline):
         try:
             if link is not None:
                 self._writer.write_last()
-            unsent = len(encoder) + (await link.close() if link is not None else 0)
+            unsent = len(self._writer) + (await link.close() if link is not None else 0)
             if unsent:
                 self._callbacks.report(
                     ConnectionClosedError(
@@ -323,7 +342,7 @@ class Connection(Lifeline):
             if workers:
                 await asyncio.wait(workers, timeout=_CLOSE_PATIENCE)
         finally:
-            encoder.clear()
+            self._writer.close()
             self._callbacks.notify(self.options.closed_cb)
             await self._callbacks.finish(_CLOSE_PATIENCE)
             self._events.emit(events.Closed(self._last_error))

@@ -17,6 +17,7 @@ __all__ = [
     "EventStream",
     "Events",
     "LameDuck",
+    "ReconnectFailed",
     "Reconnected",
     "ServersDiscovered",
     "SlowConsumer",
@@ -72,6 +73,17 @@ class LameDuck(_AtServer):
     """The server is about to shut down and asks its clients to leave; `server` as in `Connected`."""
 
     __slots__ = ()
+
+
+class ReconnectFailed(ConnectionEvent):
+    """An attempt to come back failed at `server`, because of `reason`; the next one follows."""
+
+    __slots__ = ("reason", "server")
+    __match_args__ = ("server", "reason")
+
+    def __init__(self, server: str, reason: Exception) -> None:
+        self.server = server
+        self.reason = reason
 
 
 class _WithReason(ConnectionEvent):

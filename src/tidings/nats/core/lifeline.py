@@ -6,20 +6,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidings.nats.core import events
 from tidings.nats.core.callbacks import Callbacks
 from tidings.nats.core.inbox import check_prefix
-from tidings.nats.core.inbox_requests import Asker
-from tidings.nats.core.link import Link, is_harmless, is_passing, open_link, server_error
+from tidings.nats.core.inbox_requests import Asker, Inbox
+from tidings.nats.core.link import Link, Mark, is_harmless, is_passing, open_link, server_error
 from tidings.nats.core.options import Options
 from tidings.nats.core.reconnect import Lifecycle, Move, State, WayBack, connect_once
 from tidings.nats.core.requests import Replies
 from tidings.nats.core.servers import Server, ServerPool
 from tidings.nats.core.status import Status
+from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.subscriptions import Subscriptions
 from tidings.nats.core.writer import Writer
 from tidings.nats.errors import (
@@ -30,12 +30,11 @@ from tidings.nats.errors import (
     NoServersError,
     OutboundBufferLimitError,
     PermissionsError,
+    PossiblyLostError,
 )
 from tidings.nats.wire import MAX_PAYLOAD, Err, Event, Info
 
 __all__ = ["Lifeline"]
-
-logger = logging.getLogger("tidings.nats")
 
 # How long a server that we leave has to confirm what we wrote to it.
 _RETIRE_PATIENCE = 1.0
@@ -61,15 +60,16 @@ class Lifeline(Status):
         self._coming_back: asyncio.Task[None] | None = None
         self._moving: asyncio.Task[None] | None = None
         self._established_at = 0.0
-        self._possibly_lost = 0
         self._is_informed = False
         self._loop = asyncio.get_running_loop()
         self._events = events.Events()
-        # Public, as are the writer and the subscriptions, for what is built on the connection.
+        # Public, as are the writer and the registry, for what is built on the connection.
         self.callbacks = self._callbacks = Callbacks(options.error_cb, self._note_error)
-        self._way_back = WayBack(self._pool, options, self._open_link, self._callbacks.report)
-        self.writer = self._writer = Writer()
-        self.subscriptions = self._subscriptions = Subscriptions(
+        self._way_back = WayBack(
+            self._pool, options, self._open_link, self._callbacks.report, self._note_failed
+        )
+        self.writer = self._writer = Writer(self._callbacks.report, options.skip_subject_validation)
+        self.registry = self._subscriptions = Subscriptions(
             self, self._writer, self._callbacks.report, options.drain_timeout
         )
         self._asker = Asker(self._subscriptions, self._writer)
@@ -170,12 +170,9 @@ class Lifeline(Status):
         return self._pool.shown()
 
     @property
-    def possibly_lost_bytes(self) -> int:
-        """Bytes written to connections that broke before the server confirmed them, by a PONG.
-
-        They may have arrived. `flush` makes the server confirm.
-        """
-        return self._possibly_lost
+    def subscriptions(self) -> list[Subscription]:
+        """The subscriptions that are open now; those to replies are not among them."""
+        return [sub for sub in self._subscriptions if not isinstance(sub, Inbox)]
 
     @property
     def server_info(self) -> dict[str, Any]:
@@ -218,10 +215,13 @@ class Lifeline(Status):
         if link.is_lost:  # between its last line and now
             self._on_lost(link, link.reason)
             return
-        link.start_pings(
-            self.options.ping_interval, self.options.max_outstanding_pings, self._writer.encoder.ping
-        )
+        link.start_pings(self.options.ping_interval, self.options.max_outstanding_pings, self._ping)
         self._subscriptions.restored()
+
+    def _ping(self) -> Mark:
+        before = self._writer.gathered
+        self._writer.encoder.ping()
+        return before
 
     def _on_event(self, link: Link, event: Event) -> None:
         if isinstance(event, Info):
@@ -242,6 +242,7 @@ class Lifeline(Status):
             link.abort(error)
         elif not is_harmless(text) and link is self._link and self._life.move(Move.FAILED):
             # A fault of ours or of the account's: it would be the same with the next link.
+            self._count_lost(link)
             self._callbacks.notify(self._shut)
 
     def _refuse(self, error: PermissionsError) -> None:
@@ -262,6 +263,10 @@ class Lifeline(Status):
         self._errors += 1
         self._events.emit_error(error)
 
+    def _note_failed(self, server: Server, error: Exception) -> None:
+        self._last_error = error  # the reason of being away that counts now, for whoever is refused
+        self._events.emit(events.ReconnectFailed(server.address, error))
+
     def _take_info(self, link: Link) -> None:
         self._info = info = link.info
         encoder = self._writer.encoder
@@ -281,7 +286,9 @@ class Lifeline(Status):
         if link is not self._link:
             return  # it never came so far as to be used, or was left before it ended
         self._unlink(link, reason)
-        if self._life.state is State.RECONNECTING:
+        # A drain comes back when it has something to deliver; a callback may have to wait for that to end.
+        is_waited_for = self.is_draining and self.options.reconnect_buffer_policy == "block"
+        if self.is_reconnecting or is_waited_for:
             self._stop_coming_back()
             self._coming_back = self._loop.create_task(self._come_back(reason, link))
 
@@ -295,27 +302,25 @@ class Lifeline(Status):
         if reason is not None:
             self._last_error = reason
         self._subscriptions.lost()
-        if link.is_lost:
-            self._count_lost(link)
         self._life.move(Move.LOST)
         self._callbacks.notify(self.options.disconnected_cb)
         self._events.emit(events.Disconnected(reason))
+        if link.is_lost:
+            self._count_lost(link)
         self._way_back.ended(link.server, self._loop.time() - self._established_at)
 
     def _hold_publishes(self) -> None:
         size = self.options.reconnect_buffer_size
-        self._writer.detach(size)
+        self._writer.detach(size, self.options.reconnect_buffer_policy)
         if size <= 0:
             self._writer.encoder.refusal = self._nothing_is_held
 
     def _count_lost(self, link: Link) -> None:
-        if link.unconfirmed:
-            self._possibly_lost += link.unconfirmed
-            logger.warning(
-                "%d bytes written to %s were not confirmed by it before the connection was lost",
-                link.unconfirmed,
-                link.server,
-            )
+        messages, size = link.unconfirmed
+        if messages:
+            self._lost_msgs += messages
+            self._lost_bytes += size
+            self._callbacks.report(PossiblyLostError(link.server.address, messages, size))
 
     async def _retire(self, link: Link) -> None:
         if not link.is_lost:
@@ -368,6 +373,18 @@ class Lifeline(Status):
         self._reconnects += 1
         self._callbacks.notify(self.options.reconnected_cb)
         self._events.emit(events.Reconnected(link.server.address))
+
+    async def _come_back_if(self, is_needed: Callable[[], object]) -> None:
+        """While the connection is away and `is_needed` holds, try to come back, and wait for it."""
+        while self._link is None and is_needed():
+            task = self._moving
+            if task is None or task.done():
+                if self._coming_back is None:
+                    self._coming_back = self._loop.create_task(self._come_back(self._last_error))
+                task = self._coming_back
+                if task.done():  # it gave up
+                    return
+            await asyncio.wait([task])
 
     def _stop_coming_back(self) -> None:
         tasks = (self._coming_back, self._moving)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import ssl
 from collections import deque
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
 
 from tidings.nats.core.auth import credentials
+from tidings.nats.core.dial import dial
 from tidings.nats.core.options import Options
 from tidings.nats.core.servers import Server
 from tidings.nats.core.tls import context_of, explained, is_tls_error, is_tls_wanted, upgrade
-from tidings.nats.core.transport import open_tcp
+from tidings.nats.core.transport import not_connected
 from tidings.nats.errors import (
     AuthorizationError,
     ConnectionClosedError,
@@ -28,13 +30,19 @@ from tidings.nats.errors import (
     TimeoutError,
 )
 from tidings.nats.version import __version__
-from tidings.nats.wire import Encoder, Err, Event, Info, Parser, Ping, Pong, Route
+from tidings.nats.wire import MAX_PAYLOAD, Encoder, Err, Event, Info, Parser, Ping, Pong, Route
 
-__all__ = ["Link", "is_harmless", "is_passing", "open_link", "server_error"]
+__all__ = ["Link", "Mark", "is_harmless", "is_passing", "open_link", "server_error"]
+
+Mark: TypeAlias = tuple[int, int]
+"""A place in the row of all that was published: so many messages, and bytes of their headers and payloads."""
+
+# Bytes; the server's own default.
+_DEFAULT_MAX_PAYLOAD = 1024 * 1024
 
 
 class Link(asyncio.BufferedProtocol):
-    """The protocol object of one TCP connection.
+    """The protocol object of one connection: TCP, or whatever stands in its place.
 
     Args:
         server: what it is connected to.
@@ -69,12 +77,14 @@ class Link(asyncio.BufferedProtocol):
         self._parser.routes = routes
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._socket: asyncio.Transport | None = None  # the same, or below TLS
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self.reason: Exception | None = None
         self._writable: asyncio.Future[None] | None = None
-        # Who waits for each PONG, None for a ping of our own, and the bytes written before its PING.
-        self._pongs: deque[tuple[asyncio.Future[None] | None, int]] = deque()
-        self._written = self._confirmed = 0
+        # Who waits for each PONG, None for a ping of our own, and what was published before its PING.
+        self._pongs: deque[tuple[asyncio.Future[None] | None, Mark]] = deque()
+        self._written: Mark = (0, 0)
+        self._confirmed: Mark = (0, 0)
         # Events of the handshake and after it, and who waits for one; None once the link is in use.
         self._handshake: deque[Event] | None = deque()
         self._news: asyncio.Future[None] | None = None
@@ -88,7 +98,7 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its type
+        self._transport = self._socket = cast(asyncio.Transport, transport)  # uvloop's is none by its type
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Called by the loop: where to read into."""
@@ -96,15 +106,16 @@ class Link(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Called by the loop: parse, wake the subscriptions that got messages, handle the rest."""
+        failure: ProtocolError | None = None
         try:
-            events = self._parser.buffer_updated(nbytes)
+            events: Sequence[Event] = self._parser.buffer_updated(nbytes)
         except ProtocolError as error:
-            self._wake()
-            self.abort(error)
-            return
+            events, failure = error.events, error
         self._wake()
         for event in events:
             self._handle(event)
+        if failure is not None:
+            self.abort(failure)
 
     def eof_received(self) -> bool:
         """Called by the loop: the server closes its side, so do we."""
@@ -160,11 +171,20 @@ class Link(asyncio.BufferedProtocol):
         """Whether the link has ended."""
         return self._closed.done()
 
-    def write(self, data: bytes) -> None:
-        """Hand `data` to the socket; dropped if the link is gone, as anything in flight would be."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._written += len(data)
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing that is written now is sent any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def write(self, data: bytes, published: Mark) -> None:
+        """Hand `data` to the socket, with which all that was `published` has been written."""
+        if self._transport is not None:
+            self._written = published
             self._transport.write(data)
+
+    def confirm(self, published: Mark) -> None:
+        """What was `published` until now is no concern of this link."""
+        self._written = self._confirmed = published
 
     def write_control(self, data: bytes) -> None:
         """Hand `data` to the socket; nothing in it is missed if it is lost."""
@@ -172,9 +192,15 @@ class Link(asyncio.BufferedProtocol):
             self._transport.write(data)
 
     @property
-    def unconfirmed(self) -> int:
-        """Bytes written since what the last PONG proves to have arrived; lost, perhaps, if the link is."""
-        return self._written - self._confirmed
+    def unconfirmed(self) -> Mark:
+        """How much was written since what the last PONG proves to have arrived; perhaps it is lost."""
+        return self._written[0] - self._confirmed[0], self._written[1] - self._confirmed[1]
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that the server takes in one message, as far as what it says makes sense."""
+        limit = self.info.get("max_payload")
+        return min(limit, MAX_PAYLOAD) if type(limit) is int and limit > 0 else _DEFAULT_MAX_PAYLOAD
 
     async def writable(self) -> None:
         """Wait until the socket takes more, or the link is gone."""
@@ -189,26 +215,38 @@ class Link(asyncio.BufferedProtocol):
         """Messages that came, and bytes of their headers and payloads."""
         return self._parser.messages, self._parser.message_bytes
 
+    @property
+    def ssl_object(self) -> ssl.SSLObject | None:
+        """What asyncio encrypts with; None without TLS."""
+        if self._transport is None:
+            return None
+        found: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        return found
+
     def pause_reading(self) -> None:
         """Take nothing more from the socket."""
+        # The socket's transport: asyncio's TLS, when paused, keeps the end of the connection to itself and
+        # drops in silence what is written after it.
         self._is_reading = False
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if self._socket is not None and not self._socket.is_closing():
+            self._socket.pause_reading()
 
     def resume_reading(self) -> None:
         """Take from the socket again."""
+        if self._is_reading:
+            return
         self._is_reading = True
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if self._socket is not None and not self._socket.is_closing():
+            self._socket.resume_reading()
 
-    def expect_pong(self, gathered: int = 0) -> asyncio.Future[None]:
+    def expect_pong(self, published: Mark) -> asyncio.Future[None]:
         """Completes with the PONG to the PING that the caller sends now. PONGs come in order.
 
         Args:
-            gathered: bytes that will be written before it.
+            published: what goes before the PING; the PONG confirms it.
         """
         waiter: asyncio.Future[None] = self._loop.create_future()
-        self._pongs.append((waiter, self._written + gathered + len(b"PING\r\n")))
+        self._pongs.append((waiter, published))
         return waiter
 
     async def retire(self, timeout: float) -> None:
@@ -222,7 +260,7 @@ class Link(asyncio.BufferedProtocol):
         for sid in list(self._parser.routes):
             leaving.unsubscribe(sid)
         leaving.ping()
-        pong = self.expect_pong(-len(b"PING\r\n"))
+        pong = self.expect_pong(self._written)
         self.write_control(leaving.take())
         try:
             await asyncio.wait([pong], timeout=timeout)
@@ -233,10 +271,11 @@ class Link(asyncio.BufferedProtocol):
         """Wait until it has ended."""
         await asyncio.wait([self._closed])
 
-    def start_pings(self, interval: float, max_outstanding: int, send: Callable[[], int]) -> None:
+    def start_pings(self, interval: float, max_outstanding: int, send: Callable[[], Mark]) -> None:
         """`send` a PING every `interval` seconds; `max_outstanding` unanswered end the link.
 
-        It goes the way of every command: one that overtook the PING of a flush would take its PONG.
+        It goes the way of every command: one that overtook the PING of a flush would take its PONG. `send`
+        returns what was published before it.
         """
         self._ping_timer = self._loop.call_later(interval, self._ping, interval, max_outstanding, send)
 
@@ -257,6 +296,7 @@ class Link(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return 0
+        self.resume_reading()  # TLS waits for the other side's word at the end
         transport.close()
         try:
             await asyncio.wait([self._closed], timeout=timeout)
@@ -270,16 +310,20 @@ class Link(asyncio.BufferedProtocol):
         """The handshake: INFO, our CONNECT and PING, and what comes before the PONG.
 
         A second INFO, or +OK on a verbose connection, may come in between. TLS comes after INFO, or before
-        it with ``tls_handshake_first``.
+        it with ``tls_handshake_first``; below a WebSocket it is there already, or never.
         """
-        if options.tls_handshake_first:
+        if self._transport is None:
+            raise not_connected()
+        if options.tls_handshake_first and not self.server.is_websocket:
             await self._secure(options)
         info = await self._next_event()
         if not isinstance(info, Info):
             raise ProtocolError(f"the server's first line is INFO, not {info!r}")
         self.info = info.fields
-        asks_for_tls = self.server.scheme == "tls" or options.asks_for_tls
-        if not self.is_secure and is_tls_wanted(self.server, asks_for_tls, self.info):
+        asks_for_tls = self.server.must_be_secure or options.asks_for_tls
+        if not (self.is_secure or self.server.is_websocket) and is_tls_wanted(
+            self.server, asks_for_tls, self.info
+        ):
             await self._secure(options)
         fields = connect_fields(options) | await credentials(self.server, options, self.info)
         if self.is_secure:
@@ -305,7 +349,9 @@ class Link(asyncio.BufferedProtocol):
 
     def silence(self, options: Options) -> str:
         """Why a server that was reached may have said nothing, if there is something to try."""
-        asks_for_tls = self.server.scheme == "tls" or options.asks_for_tls
+        if self.server.is_websocket:
+            return ""
+        asks_for_tls = self.server.must_be_secure or options.asks_for_tls
         if self._transport is None or self.info or not asks_for_tls or options.tls_handshake_first:
             return ""
         return "; one that starts with TLS waits for tls_handshake_first=True"
@@ -329,7 +375,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport = await upgrade(self._transport, self, self.server, context, options.tls_hostname)
         self.is_secure = True
         # From now on for good, and for those it names: nobody between shall talk us out of it later.
-        self.server.scheme = "tls"
+        self.server.insist_on_tls()
 
     async def _next_event(self) -> Event:
         """The next event of the handshake. Raises what ended the link, if it ended."""
@@ -379,15 +425,19 @@ class Link(asyncio.BufferedProtocol):
             self._writable.set_result(None)
         self._writable = None
 
-    def _ping(self, interval: float, max_outstanding: int, send: Callable[[], int]) -> None:
-        if not self._is_reading:  # the answers wait in the socket
+    def _ping(self, interval: float, max_outstanding: int, send: Callable[[], Mark]) -> None:
+        if not self._is_reading:
+            # The answers would wait in the socket. A PONG asks for none, keeps a server content that could
+            # miss ours, and its loss shows a connection that was reset: a socket that is not read hides it.
+            if not self.paused:
+                self.write_control(b"PONG\r\n")
             self.start_pings(interval, max_outstanding, send)
             return
         unanswered = sum(waiter is None for waiter, _ in self._pongs)
         if unanswered >= max_outstanding:
             self.abort(StaleConnectionError(f"{self.server} did not answer {unanswered} pings"))
             return
-        self._pongs.append((None, self._written + send()))
+        self._pongs.append((None, send()))
         self.start_pings(interval, max_outstanding, send)
 
     def _release(self, reason: Exception | None) -> None:
@@ -414,12 +464,13 @@ async def open_link(
     Raises:
         OSError, TimeoutError: it cannot be reached.
         AuthorizationError, ServerError, SecureConnFailedError, SecureConnWantedError,
-            InvalidUserCredentialsError, ProtocolError: it can, and that is all.
+            InvalidUserCredentialsError, ProtocolError, WebSocketError: it can, and that is all.
+        MissingExtraError: a WebSocket needs the extra ``websocket``.
     """
     link = Link(server, routes, on_event, on_lost)
     try:
         async with asyncio.timeout(options.connect_timeout):
-            await open_tcp(server, link)
+            link.is_secure = await dial(server, options, link, link.abort, lambda: link.max_payload)
             await link.greet(options)
     except builtins.TimeoutError as error:
         if isinstance(error, OSError) and error.errno is not None:

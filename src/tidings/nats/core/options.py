@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
-from collections.abc import Awaitable, Callable, Hashable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, TypedDict
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias, get_args
 
 from tidings.nats.core.creds import RawCredentials
+from tidings.nats.core.record import Record
 from tidings.nats.core.servers import Server
 from tidings.nats.core.tls import TLSOptions
 from tidings.nats.wire import BLOCK, DROP_NEW, DROP_OLD, ERROR, Msg
 
 __all__ = [
+    "BufferPolicy",
     "Callback",
-    "ConnectOptions",
     "Credentials",
     "ErrorCallback",
     "JwtCallback",
@@ -28,6 +29,8 @@ __all__ = [
     "SignatureCallback",
     "SubscriptionLimits",
     "Text",
+    "Transport",
+    "WebSocketHeaders",
 ]
 
 Callback: TypeAlias = Callable[[], "Awaitable[object] | object"]
@@ -56,6 +59,20 @@ SignatureCallback: TypeAlias = Callable[[str], bytes | str | Awaitable[bytes | s
 JwtCallback: TypeAlias = Callable[[], str | bytes | bytearray | Awaitable[str | bytes | bytearray]]
 """Called for the user's JWT; plain or async."""
 
+WebSocketHeadersValue: TypeAlias = Mapping[str, str | Sequence[str]]
+WebSocketHeaders: TypeAlias = (
+    WebSocketHeadersValue | Callable[[], WebSocketHeadersValue | Awaitable[WebSocketHeadersValue]]
+)
+"""Names of HTTP headers with a value or several each, or a function, plain or async, that is asked for them
+at each connect."""
+Transport: TypeAlias = Callable[[str, int, asyncio.BufferedProtocol], Awaitable[object]]
+"""Connects a protocol to a host and a port, in its own way.
+
+When it returns, it has called ``protocol.connection_made`` with an `asyncio.Transport`, as the loop's
+``create_connection`` does: one that can write, close, abort, pause and resume reading, and tells how much
+it has not written. What it returns is not looked at.
+"""
+
 LimitPolicy: TypeAlias = Literal["drop_new", "drop_old", "block", "error"]
 """What a subscription does when it holds as much as it may.
 
@@ -63,12 +80,17 @@ LimitPolicy: TypeAlias = Literal["drop_new", "drop_old", "block", "error"]
 the subscription with `SlowConsumerError`; ``block`` drops nothing and reads no more from the socket, for
 the whole connection, until half of the limit is free.
 """
+BufferPolicy: TypeAlias = Literal["error", "drop_new", "drop_old", "block"]
+"""What `publish` does while the connection is away and the reconnect buffer is full.
+
+``error`` raises `OutboundBufferLimitError`; ``block`` waits until the connection is back; ``drop_new`` drops
+what is published, ``drop_old`` what has waited longest. A request is not waited for: it raises.
+"""
 OrderedBy: TypeAlias = Callable[[Msg], Hashable] | Literal["subject"]
 """What says which messages several workers handle one after the other: those with the same key."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Options:
+class Options(Record):
     """Options of a connection. Times are in seconds, sizes in bytes.
 
     Raises:
@@ -90,11 +112,16 @@ class Options:
             or a ``tls://`` one, is verified by the authorities of the system.
         tls_hostname: the name in the server's certificate, where that is not the name dialled.
         tls_handshake_first: TLS before the server's INFO, for a server that is set to it.
+        ws_connection_headers: HTTP headers for the request that opens a WebSocket, for a proxy; see
+            `WebSocketHeaders`.
+        ws_compression: ask a WebSocket for compression (permessage-deflate); it takes part if it is set to.
+        transport: connects to a server in place of TCP, see `Transport`; TLS and WebSocket go over it.
         connect_timeout: for one server: TCP, INFO, CONNECT and the first PONG.
         allow_reconnect: whether a lost connection is taken up again.
         max_reconnect_attempts: failed attempts in a row for each server; negative is no limit.
         reconnect_time_wait: pause after all servers were tried once.
         reconnect_jitter: up to this much is added to the pause, so that clients do not come all at once.
+        reconnect_jitter_tls: the same where the next server is spoken to through TLS, which costs it more.
         max_reconnect_wait: the pause doubles from round to round, up to this.
         reconnect_delay_cb: called with the number of the round, from 1; returns the pause in its place.
         reconnect_to_server_handler: chooses the next server and the delay before it; see `ReconnectHandler`.
@@ -102,13 +129,16 @@ class Options:
             trying in the background, as if the connection had been lost.
         ignore_discovered_servers: stay with the servers given, whatever others a server names.
         reconnect_buffer_size: publishes held while the connection is away; 0 or less holds none, and
-            `publish` raises at once.
+            the policy applies at once.
+        reconnect_buffer_policy: what `publish` does when so much is held; see `BufferPolicy`.
         ping_interval: between two PINGs of ours.
         max_outstanding_pings: so many without an answer, and the connection counts as dead.
         inbox_prefix: first tokens of the subjects on which replies come.
         no_echo: do not deliver to us what we publish.
         verbose: have every command answered by +OK.
         pedantic: have the server check subjects strictly.
+        skip_subject_validation: publish to subjects with empty tokens or wildcards too, and leave it to the
+            server what becomes of them. What would break the protocol is refused nevertheless.
         no_randomize: try the servers in the order given.
         drain_timeout: for `drain` when it is given no timeout.
         error_cb: errors that no call can raise: a failing callback, a slow consumer, a permission.
@@ -117,37 +147,57 @@ class Options:
         lame_duck_mode_cb: the server is about to stop; the client moves to another by itself.
     """
 
+    hidden = frozenset(
+        (
+            "user",
+            "password",
+            "token",
+            "user_credentials",
+            "nkeys_seed",
+            "nkeys_seed_str",
+            "signature_cb",
+            "user_jwt_cb",
+            "ws_connection_headers",
+        )
+    )
+
     name: str | None = None
-    user: Text | None = field(default=None, repr=False)
-    password: Text | None = field(default=None, repr=False)
-    token: Text | None = field(default=None, repr=False)
-    user_credentials: Credentials | None = field(default=None, repr=False)
-    nkeys_seed: SeedFile | None = field(default=None, repr=False)
-    nkeys_seed_str: Text | None = field(default=None, repr=False)
-    signature_cb: SignatureCallback | None = field(default=None, repr=False)
-    user_jwt_cb: JwtCallback | None = field(default=None, repr=False)
+    user: Text | None = None
+    password: Text | None = None
+    token: Text | None = None
+    user_credentials: Credentials | None = None
+    nkeys_seed: SeedFile | None = None
+    nkeys_seed_str: Text | None = None
+    signature_cb: SignatureCallback | None = None
+    user_jwt_cb: JwtCallback | None = None
     nkey: Text | None = None
     ignore_auth_error_abort: bool = False
     tls: ssl.SSLContext | TLSOptions | None = None
     tls_hostname: str | None = None
     tls_handshake_first: bool = False
+    ws_connection_headers: WebSocketHeaders | None = None
+    ws_compression: bool = False
+    transport: Transport | None = None
     connect_timeout: float = 2.0
     allow_reconnect: bool = True
     max_reconnect_attempts: int = 60
     reconnect_time_wait: float = 2.0
     reconnect_jitter: float = 0.1
+    reconnect_jitter_tls: float = 1.0
     max_reconnect_wait: float = 8.0
     reconnect_delay_cb: Callable[[int], float] | None = None
     reconnect_to_server_handler: ReconnectHandler | None = None
     retry_on_failed_connect: bool = False
     ignore_discovered_servers: bool = False
     reconnect_buffer_size: int = 8 * 1024 * 1024
+    reconnect_buffer_policy: BufferPolicy = "error"
     ping_interval: float = 120.0
     max_outstanding_pings: int = 2
     inbox_prefix: str = "_INBOX"
     no_echo: bool = False
     verbose: bool = False
     pedantic: bool = False
+    skip_subject_validation: bool = False
     no_randomize: bool = False
     drain_timeout: float = 30.0
     error_cb: ErrorCallback | None = None
@@ -157,7 +207,7 @@ class Options:
     discovered_server_cb: Callback | None = None
     lame_duck_mode_cb: Callback | None = None
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         for name in _TEXTS:
             # The value may be a secret, so only its type is told.
             value = getattr(self, name)
@@ -180,6 +230,14 @@ class Options:
                 raise TypeError(f"{name} is a function, not {type(callback).__name__}")
         if not isinstance(self.tls, ssl.SSLContext | TLSOptions | None):
             raise TypeError(f"tls is an ssl.SSLContext or TLSOptions, not {self.tls!r}")
+        headers = self.ws_connection_headers
+        if headers is not None and not isinstance(headers, Mapping) and not callable(headers):
+            raise TypeError(f"ws_connection_headers is a mapping or a function, not {type(headers).__name__}")
+        if self.reconnect_buffer_policy not in get_args(BufferPolicy):
+            raise ValueError(
+                f"reconnect_buffer_policy is one of {', '.join(get_args(BufferPolicy))}, "
+                f"not {self.reconnect_buffer_policy!r}"
+            )
         _check_keys(self)
 
     @property
@@ -191,7 +249,7 @@ class Options:
 _ASKED = ("user", "password", "token", "nkeys_seed_str", "nkey")
 _TEXTS = ("name", *_ASKED, "tls_hostname", "inbox_prefix")
 _POSITIVE = ("connect_timeout", "ping_interval", "drain_timeout", "max_outstanding_pings")
-_NOT_NEGATIVE = ("reconnect_time_wait", "reconnect_jitter", "max_reconnect_wait")
+_NOT_NEGATIVE = ("reconnect_time_wait", "reconnect_jitter", "reconnect_jitter_tls", "max_reconnect_wait")
 _NUMBERS = ("max_reconnect_attempts", "reconnect_buffer_size")
 _CALLBACKS = (
     "error_cb",
@@ -202,6 +260,7 @@ _CALLBACKS = (
     "lame_duck_mode_cb",
     "reconnect_delay_cb",
     "reconnect_to_server_handler",
+    "transport",
 )
 
 
@@ -227,60 +286,15 @@ def _number(name: str, value: object) -> float:
     return value
 
 
-class ConnectOptions(TypedDict, total=False):
-    """`Options` as keyword arguments of `connect`; a test keeps the two alike."""
-
-    name: str | None
-    user: Text | None
-    password: Text | None
-    token: Text | None
-    user_credentials: Credentials | None
-    nkeys_seed: SeedFile | None
-    nkeys_seed_str: Text | None
-    signature_cb: SignatureCallback | None
-    user_jwt_cb: JwtCallback | None
-    nkey: Text | None
-    ignore_auth_error_abort: bool
-    tls: ssl.SSLContext | TLSOptions | None
-    tls_hostname: str | None
-    tls_handshake_first: bool
-    connect_timeout: float
-    allow_reconnect: bool
-    max_reconnect_attempts: int
-    reconnect_time_wait: float
-    reconnect_jitter: float
-    max_reconnect_wait: float
-    reconnect_delay_cb: Callable[[int], float] | None
-    reconnect_to_server_handler: ReconnectHandler | None
-    retry_on_failed_connect: bool
-    ignore_discovered_servers: bool
-    reconnect_buffer_size: int
-    ping_interval: float
-    max_outstanding_pings: int
-    inbox_prefix: str
-    no_echo: bool
-    verbose: bool
-    pedantic: bool
-    no_randomize: bool
-    drain_timeout: float
-    error_cb: ErrorCallback | None
-    disconnected_cb: Callback | None
-    reconnected_cb: Callback | None
-    closed_cb: Callback | None
-    discovered_server_cb: Callback | None
-    lame_duck_mode_cb: Callback | None
-
-
 def options_from(given: Mapping[str, Any]) -> Options:
     """Build `Options`. Raises TypeError that names an option there is not."""
-    unknown = sorted(set(given) - set(ConnectOptions.__annotations__))
+    unknown = sorted(set(given) - set(Options.fields))
     if unknown:
         raise TypeError(f"connect() has no option {', '.join(map(repr, unknown))}")
     return Options(**given)
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionLimits:
+class SubscriptionLimits(Record):
     """How much a subscription holds for a slow reader; 0 is no limit.
 
     Attributes:
@@ -293,7 +307,7 @@ class SubscriptionLimits:
     bytes: int = 0
     policy: LimitPolicy = "drop_new"
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.policy not in _POLICIES:
             raise ValueError(f"limit_policy is one of {', '.join(_POLICIES)}, not {self.policy!r}")
         for name, value in (("pending_msgs_limit", self.msgs), ("pending_bytes_limit", self.bytes)):

@@ -10,7 +10,7 @@ import builtins
 import enum
 import inspect
 import logging
-import random
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -94,6 +94,7 @@ TRANSITIONS: dict[tuple[State, Move], State] = {
     (State.RECONNECTING, Move.FAILED): State.CLOSED,
     (State.RECONNECTING, Move.DRAIN): State.DRAINING,
     (State.RECONNECTING, Move.CLOSE): State.CLOSED,
+    (State.DRAINING, Move.ESTABLISHED): State.DRAINING,  # it came back for what is still held
     (State.DRAINING, Move.LOST): State.DRAINING,  # what was delivered is still handed out
     (State.DRAINING, Move.DRAINED): State.CLOSED,
     (State.DRAINING, Move.CLOSE): State.CLOSED,
@@ -133,16 +134,18 @@ async def connect_once(pool: ServerPool, open_link: Callable[[Server], Awaitable
         SecureConnFailedError, SecureConnRequiredError, SecureConnWantedError: there is no TLS with it.
         NoServersError: none could be reached; its cause is the last reason.
     """
-    reasons: list[Exception] = []
+    failures: list[tuple[Server, Exception]] = []
     for server in pool:
         try:
             return await open_link(server)
         except (OSError, Error) as error:
-            reasons.append(error)
-    for reason in reversed(reasons):
+            failures.append((server, error))
+    for _, reason in reversed(failures):
         if isinstance(reason, _USERS_TO_MEND):
             raise reason
-    raise _no_servers(pool, reasons[-1]) from reasons[-1]
+    told = "; ".join(_told(server, reason) for server, reason in failures)
+    reasons = {server.address: _why(reason) for server, reason in failures}
+    raise NoServersError(f"cannot connect to NATS: {told}", reasons) from failures[-1][1]
 
 
 class WayBack:
@@ -156,7 +159,8 @@ class WayBack:
         pool: the servers.
         options: how long to wait, and who decides otherwise.
         open_link: connects to a server and greets it.
-        report: takes what a function of the user raises.
+        report: takes what a function of the user raises, and what the user has to mend.
+        on_failed: called with each attempt that failed.
     """
 
     def __init__(
@@ -165,11 +169,14 @@ class WayBack:
         options: Options,
         open_link: Callable[[Server], Awaitable[Link]],
         report: Callable[[Exception], None],
+        on_failed: Callable[[Server, Exception], object] | None = None,
     ) -> None:
+        self._on_failed = on_failed
         self._pool = pool
         self._options = options
         self._open_link = open_link
         self._report = report
+        self._reported: set[str] = set()  # on this way back
         self._tried: set[str] = set()  # addresses, in this round
         self._rounds = 0
         self._hurry: asyncio.Event | None = None
@@ -200,18 +207,26 @@ class WayBack:
                 ``ignore_auth_error_abort`` is off.
             NoServersError: no server is left; its cause is the last reason.
         """
+        told = f": {reason}" if reason is not None else ""
+        self._reported.clear()
         while len(self._pool):
             server = await self._next(info)
             self._tried.add(server.address)
             try:
                 return await self._open_link(server)
             except (OSError, Error) as error:
-                reason = error
-                logger.info("cannot reconnect to %s: %s", server, error)
+                reason, told = error, f"; the last: {_told(server, error)}"
+                logger.info("cannot reconnect: %s", _told(server, error))
+                if self._on_failed is not None:
+                    self._on_failed(server, error)
                 self._failed(server)
                 if _refused_again(server, error) and not self._options.ignore_auth_error_abort:
                     raise
-        raise _no_servers(self._pool, reason) from reason
+                self._report_what_to_mend(error)
+        raise NoServersError(
+            f"cannot reconnect to NATS: no server is left, each had max_reconnect_attempts="
+            f"{self._options.max_reconnect_attempts}{told}"
+        ) from reason
 
     async def find_other(self, server: Server) -> Link | None:
         """Try every server but this one, once; None when none takes us. It counts as no attempt."""
@@ -220,8 +235,14 @@ class WayBack:
                 try:
                     return await self._open_link(other)
                 except (OSError, Error) as error:
-                    logger.info("cannot move to %s: %s", other, error)
+                    logger.info("cannot move: %s", _told(other, error))
         return None
+
+    def _report_what_to_mend(self, error: Exception) -> None:
+        """What only the user can mend, once for each text."""
+        if isinstance(error, _USERS_TO_MEND) and (text := str(error)) not in self._reported:
+            self._reported.add(text)
+            self._report(error)
 
     def _failed(self, server: Server) -> None:
         server.failures += 1
@@ -276,6 +297,8 @@ class WayBack:
 
     def _delay(self) -> float:
         """Seconds to wait before the next round."""
+        import random  # here, because the import of the client need not pay for it
+
         self._rounds += 1
         options = self._options
         if options.reconnect_delay_cb is not None:
@@ -285,8 +308,9 @@ class WayBack:
                 self._report(error)
         grown = float(options.reconnect_time_wait * (1 << min(self._rounds - 1, 30)))
         limit = max(options.max_reconnect_wait, options.reconnect_time_wait)
-        jitter = random.uniform(0, options.reconnect_jitter)
-        return max(min(grown, limit), _LEAST_PAUSE) + jitter
+        is_secure = options.asks_for_tls or any(server.scheme == "tls" for server in self._pool)
+        jitter = options.reconnect_jitter_tls if is_secure else options.reconnect_jitter
+        return max(min(grown, limit), _LEAST_PAUSE) + random.uniform(0, jitter)
 
 
 def _seconds(value: object) -> float:
@@ -301,6 +325,16 @@ def _refused_again(server: Server, error: Exception) -> bool:
     return before is not None and before == server.refusal
 
 
-def _no_servers(pool: ServerPool, last: Exception | None) -> NoServersError:
-    tried = ", ".join(server.address for server in pool) or "no server is left"
-    return NoServersError(f"cannot connect to NATS ({tried}): {last}")
+def _told(server: Server, error: Exception) -> str:
+    """The server and why it could not be used, each once."""
+    why = _why(error)
+    return why if server.address in why else f"{server.address}: {why}"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "nothing listens there (connection refused)"
+    if isinstance(error, OSError) and error.errno is not None:
+        # asyncio puts the address into the place of the system's own words; those of a name lookup stay.
+        return os.strerror(error.errno) if error.errno > 0 else str(error.strerror)
+    return str(error) or type(error).__name__

@@ -93,4 +93,4 @@ def is_no_responders(message: Msg) -> bool:
 
 def no_responders(subject: str) -> NoRespondersError:
     """The error for a request to `subject` that nobody hears."""
-    return NoRespondersError(f"nobody is subscribed to {subject!r}, the subject of the request")
+    return NoRespondersError(f"nobody is subscribed to {subject!r}, the subject of the request", subject)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+
+from tidings.nats.core.record import Record
 
 __all__ = ["ConnectedServer", "Stats"]
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Record):
     """Counters of a client since it was made; ``dict(stats)`` and ``stats["in_msgs"]`` work too.
 
     Attributes:
@@ -20,6 +20,9 @@ class Stats:
         reconnects: how often the connection came back.
         errors: errors reported, to the error callback or the logger.
         late_replies: replies that came when their request was over; they were dropped.
+        possibly_lost_msgs: published messages that no server confirmed, by a PONG, before its connection
+            was lost. They may have arrived. `Client.flush` makes the server confirm.
+        dropped_publishes: messages dropped because the reconnect buffer was full.
     """
 
     in_msgs: int
@@ -29,20 +32,21 @@ class Stats:
     reconnects: int
     errors: int
     late_replies: int
+    possibly_lost_msgs: int
+    dropped_publishes: int
 
     def keys(self) -> Iterator[str]:
         """The names of the counters."""
-        return (field.name for field in fields(self))
+        return iter(self.fields)
 
     def __getitem__(self, name: str) -> int:
-        if name not in self.keys():
+        if name not in self.fields:
             raise KeyError(name)
         value: int = getattr(self, name)
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectedServer:
+class ConnectedServer(Record):
     """The server at the other end, as its INFO tells.
 
     Attributes:
@@ -50,9 +54,15 @@ class ConnectedServer:
         name: as configured, or the id.
         version: of nats-server.
         cluster: name of its cluster; empty when it is in none.
+        domain: its JetStream domain; empty when it has none.
+        has_jetstream: whether JetStream is on.
+        api_level: of its JetStream API (ADR-44); 0 when it does not say.
     """
 
     id: str
     name: str
     version: str
     cluster: str
+    domain: str = ""
+    has_jetstream: bool = False
+    api_level: int = 0

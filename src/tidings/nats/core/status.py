@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 from tidings.nats.core.link import Link
@@ -22,6 +23,8 @@ class Status:
     _reconnects = 0
     _errors = 0
     _late_replies = 0  # of those replies that the server refused us
+    _lost_msgs = 0  # perhaps
+    _lost_bytes = 0
     _past_msgs = 0  # what came over the links before this one
     _past_bytes = 0
 
@@ -38,7 +41,14 @@ class Status:
             reconnects=self._reconnects,
             errors=self._errors,
             late_replies=self._late_replies + (replies.late if replies is not None else 0),
+            possibly_lost_msgs=self._lost_msgs,
+            dropped_publishes=self._writer.dropped,
         )
+
+    @property
+    def possibly_lost_bytes(self) -> int:
+        """Bytes of the headers and payloads of `Stats.possibly_lost_msgs`."""
+        return self._lost_bytes
 
     @property
     def client_id(self) -> int | None:
@@ -57,8 +67,41 @@ class Status:
         """The server at the other end; None while there is none."""
         if self._link is None:
             return None
-        names = ("server_id", "server_name", "version", "cluster")
-        return ConnectedServer(*(str(self._info.get(name) or "") for name in names))
+
+        def told(name: str) -> str:
+            return str(self._info.get(name) or "")
+
+        level = self._info.get("api_lvl")
+        return ConnectedServer(
+            id=told("server_id"),
+            name=told("server_name"),
+            version=told("version"),
+            cluster=told("cluster"),
+            domain=told("domain"),
+            has_jetstream=self._info.get("jetstream") is True,
+            api_level=level if isinstance(level, int) else 0,
+        )
+
+    @property
+    def account(self) -> str | None:
+        """The account that the server put us into; None while there is none, or it does not say."""
+        name = self._info.get("remote_account")
+        return name if self._link is not None and isinstance(name, str) else None
+
+    @property
+    def is_system_account(self) -> bool:
+        """Whether that is the system account, which may ask servers about themselves."""
+        return self._link is not None and self._info.get("acc_is_sys") is True
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether there is a server at the other end, and TLS between."""
+        return self._link is not None and self._link.is_secure
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject | None:
+        """The TLS of the connection: its ``version()``, ``cipher()``, ``getpeercert()``; None without."""
+        return self._link.ssl_object if self._link is not None else None
 
     def _count_past(self, link: Link) -> None:
         """`link` is over: keep what came over it."""

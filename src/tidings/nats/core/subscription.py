@@ -7,7 +7,7 @@ import builtins
 import contextvars
 import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, Protocol
 
 from tidings.nats.core.callbacks import is_coroutine_function
@@ -53,6 +53,9 @@ class Home(Protocol):
     def unblock(self, sub: Subscription) -> None:
         """Read on, unless another subscription blocks."""
 
+    def serve_soon(self, sub: Subscription) -> None:
+        """Call `sub.serve` in the next turn of the loop."""
+
     async def end_inflow(self, *subs: Subscription) -> None:
         """Have the server stop sending to `subs`, and wait for what is under way."""
 
@@ -60,8 +63,10 @@ class Home(Protocol):
 class Subscription(Route):
     """Interest in a subject. Made by `Client.subscribe`.
 
-    With a callback one worker, or as many as asked for, awaits it for each message; a worker is a task
-    that lives only while there are messages. Without one, read with ``async for`` or `next_msg`.
+    With a callback that is a coroutine function one worker, or as many as asked for, awaits it for each
+    message; a worker is a task that lives only while there are messages. A plain function is called by
+    the loop, without a task: with a message or two for each of many subscriptions, tasks would cost more
+    than all else. Without a callback, read with ``async for`` or `next_msg`.
 
     Attributes:
         subject: what is subscribed to; may hold wildcards.
@@ -77,13 +82,16 @@ class Subscription(Route):
         "__weakref__",
         "_blocks",
         "_callback",
+        "_can_block",
         "_closed",
         "_context",
         "_crew",
         "_draining",
         "_home",
         "_idle",
+        "_is_async",
         "_is_dropping",
+        "_is_due",
         "_readers",
         "_seen_dropped",
         "_waiters",
@@ -123,7 +131,10 @@ class Subscription(Route):
         self.queue_group = queue_group
         self._callback = callback
         # A callback sees the context variables of whoever subscribed, not those of the socket's reader.
-        self._context = contextvars.copy_context() if callback else None
+        self._context = contextvars.copy_context() if callback is not None else None
+        self._is_async = callback is not None and is_coroutine_function(callback)
+        self._can_block = limits.policy_number == BLOCK
+        self._is_due = False  # `serve` will be called
         self._worker: asyncio.Task[None] | None = None
         self._crew = Crew(self, workers, ordered_by, self._context) if workers > 1 else None
         self._waiters: deque[asyncio.Future[None]] | None = None
@@ -158,22 +169,30 @@ class Subscription(Route):
 
     def wake(self) -> None:
         """Called by the link when messages came: let the reader go on."""
+        if self._is_dropping or self.dropped != self._seen_dropped:
+            self._note_drops()
+        if self._callback is None:
+            if self._waiters:
+                self._wake_waiters()
+        elif self._crew is not None:
+            self._crew.staff()
+        elif not self._is_async:
+            if not self._is_due and self._worker is None:
+                self._is_due = True
+                self._home.serve_soon(self)
+        elif self._worker is None and self.pending_msgs:
+            self._start_worker()
+        if self._can_block:
+            self._block_if_full()
+        if 0 < self.max_msgs <= self.received:
+            self._home.finished(self)
+
+    def _note_drops(self) -> None:
         dropped_before, self._seen_dropped = self._seen_dropped, self.dropped
         is_dropping = self.dropped > dropped_before
         if is_dropping and not self._is_dropping:  # told once, until a batch comes through whole
             self._tell_dropping()
         self._is_dropping = is_dropping
-        if self._crew is not None:
-            self._crew.staff()
-        elif self._callback is not None:
-            if self._worker is None and self.pending_msgs:
-                self._worker = asyncio.get_running_loop().create_task(self._work(), context=self._context)
-        elif self._waiters:
-            self._wake_waiters()
-        if self.policy == BLOCK:
-            self._block_if_full()
-        if 0 < self.max_msgs <= self.received:
-            self._home.finished(self)
 
     def _tell_dropping(self) -> None:
         error = SlowConsumerError(self.subject, self.sid, self.dropped)
@@ -307,6 +326,8 @@ class Subscription(Route):
             await asyncio.shield(self._idle)
 
     def _has_others_at_work(self, current: asyncio.Task[Any] | None) -> bool:
+        if self._is_due:
+            return True
         if tasks := self.tasks:
             return any(task is not current for task in tasks)
         return self.pending_msgs > 0 and any(reader is not current for reader in self._readers)
@@ -386,13 +407,51 @@ class Subscription(Route):
         """Messages that came and were not handed out yet."""
         return self.pending_msgs + (self._crew.parked if self._crew is not None else 0)
 
-    async def _work(self) -> None:
-        """Await the callback for each message until none is left."""
+    def serve(self) -> None:
+        """Called by the loop: call the callback, a plain function, for what is there."""
+        self._is_due = False
+        assert self._context is not None
+        self._context.run(self._serve)
+        if self._idle is not None:
+            self.settle()
+
+    def _serve(self) -> None:
         callback = self._callback
         assert callback is not None
-        is_async = is_coroutine_function(callback)
-        pop = self.take if self.policy == BLOCK else self.pop
+        pop = self.take if self._can_block else self.pop
+        for _ in range(_BATCH):
+            message = pop()
+            if message is None:
+                return
+            try:
+                result: Any = callback(message)
+            except Exception as error:
+                self._home.report(error)
+            except asyncio.CancelledError as error:
+                self._home.report(self._cancelled(error))
+            else:
+                if result is not None and inspect.isawaitable(result):
+                    self._start_worker(result)
+                    return
+        if self.pending_msgs:
+            self._is_due = True
+            self._home.serve_soon(self)
+
+    def _start_worker(self, first: Awaitable[Any] | None = None) -> None:
+        self._worker = asyncio.get_running_loop().create_task(self._work(first), context=self._context)
+        if inspect.iscoroutine(first):
+            # A worker that is cancelled before it begins never awaits it.
+            self._worker.add_done_callback(lambda _: first.close())
+
+    async def _work(self, first: Awaitable[Any] | None) -> None:
+        """Await `first`, then the callback for each message until none is left."""
+        callback = self._callback
+        assert callback is not None
+        is_async = self._is_async
+        pop = self.take if self._can_block else self.pop
         try:
+            if first is not None:
+                await self._finish(first)
             while self.pending_msgs:
                 for _ in range(_BATCH):
                     message = pop()
@@ -410,6 +469,14 @@ class Subscription(Route):
         finally:
             self._worker = None
             self.settle()
+
+    async def _finish(self, result: Awaitable[Any]) -> None:
+        try:
+            await result
+        except Exception as error:
+            self._home.report(error)
+        except asyncio.CancelledError as error:
+            self._reraise_if_cancelled(error)
 
     async def handle(self, message: Msg) -> None:
         """Call the callback with `message`, for a worker that is one of several."""
@@ -436,9 +503,12 @@ class Subscription(Route):
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise error
+        self._home.report(self._cancelled(error))
+
+    def _cancelled(self, cause: asyncio.CancelledError) -> Error:
         failure = Error(f"the callback of {self.subject!r} awaited something that was cancelled")
-        failure.__cause__ = error
-        self._home.report(failure)
+        failure.__cause__ = cause
+        return failure
 
     def take(self) -> Msg | None:
         """The oldest message, if there is one."""
@@ -470,7 +540,7 @@ class Subscription(Route):
     def settle(self) -> None:
         """Let a drain look again whether everything was handed out."""
         if self._idle is not None and (
-            self._home.is_closed or (not self.tasks and not (self.pending_msgs and self._readers))
+            self._home.is_closed or not (self._is_due or self.tasks or (self.pending_msgs and self._readers))
         ):
             self._nudge()
 

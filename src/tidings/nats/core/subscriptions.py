@@ -44,8 +44,10 @@ class Subscriptions:
         self.link: Link | None = None
         self.is_closed = False
         self._writer = writer
+        self._loop = asyncio.get_running_loop()
         self._last_sid = 0
         self._blocking: set[int] = set()
+        self._due: list[Subscription] = []
         # Also those that get no more messages, whose last callbacks may still run.
         self._alive: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
@@ -126,13 +128,28 @@ class Subscriptions:
         if self.link is not None and not self._blocking:
             self.link.resume_reading()
 
+    def serve_soon(self, sub: Subscription) -> None:
+        """Call `sub.serve` in the next turn of the loop, with those of all others that ask for it."""
+        if not self._due:
+            self._loop.call_soon(self._serve)
+        self._due.append(sub)
+
+    def _serve(self) -> None:
+        due, self._due = iter(self._due), []
+        try:
+            for sub in due:
+                sub.serve()
+        finally:
+            for sub in due:  # after a KeyboardInterrupt, say
+                self.serve_soon(sub)
+
     async def end_inflow(self, *subs: Subscription) -> None:
         """Have the server stop sending to `subs`; returns when all that was under way has arrived."""
         link = self.link
         if link is not None:
             for sub in subs:
                 self._writer.encoder.unsubscribe(sub.sid)
-            pong = link.expect_pong(len(self._writer.encoder))
+            pong = link.expect_pong(self._writer.gathered)
             self._writer.encoder.ping()
             self._writer.write_early()
             # When the link is lost instead, nothing is under way any more.

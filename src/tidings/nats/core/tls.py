@@ -6,9 +6,9 @@ import asyncio
 import builtins
 import os
 import ssl
-from dataclasses import dataclass, field
 from typing import Any
 
+from tidings.nats.core.record import Record
 from tidings.nats.core.servers import Server
 from tidings.nats.errors import (
     ConnectionClosedError,
@@ -20,8 +20,7 @@ from tidings.nats.errors import (
 __all__ = ["TLSOptions", "context_of", "explained", "is_tls_error", "is_tls_wanted", "upgrade"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TLSOptions:
+class TLSOptions(Record):
     """Files for TLS, in PEM; they are read at each connect, so that a replaced one is taken up.
 
     Raises:
@@ -36,13 +35,15 @@ class TLSOptions:
             with whom. For experiments.
     """
 
+    hidden = frozenset(("key_password",))
+
     ca_file: str | os.PathLike[str] | None = None
     cert_file: str | os.PathLike[str] | None = None
     key_file: str | os.PathLike[str] | None = None
-    key_password: str | None = field(default=None, repr=False)
+    key_password: str | None = None
     verify: bool = True
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.cert_file is None and (self.key_file is not None or self.key_password is not None):
             raise ValueError("TLSOptions has a key and no cert_file that goes with it")
 
@@ -194,7 +195,10 @@ def _advice(error: Exception, name: str) -> str:
     if reason in _BAD_CERTIFICATE:
         return "it does not take our certificate; see cert_file and its authority (" + _text(error) + ")"
     if reason in _NO_TLS:
-        return "what it sent is not TLS; tls_handshake_first is for servers that are set to it"
+        return (
+            "what it sent is not TLS; tls_handshake_first is for servers that are set to it, and wss:// for "
+            "ports that are"
+        )
     if isinstance(error, builtins.ConnectionError):
         if name:
             return f"it closed the connection during the handshake ({_text(error)})"

@@ -13,7 +13,7 @@ from tidings.nats.core.connection import Connection
 from tidings.nats.core.options import SubscriptionLimits
 from tidings.nats.core.requests import is_no_responders
 from tidings.nats.core.subscription import Subscription
-from tidings.nats.errors import Error, PermissionsError
+from tidings.nats.errors import Error, PermissionsError, ProtocolError
 from tidings.nats.jetstream.errors import (
     AckLostError,
     AckTimeoutError,
@@ -26,7 +26,7 @@ from tidings.nats.wire import HeaderInput, Msg
 
 __all__ = ["RETRY_ATTEMPTS", "RETRY_WAIT", "Acks", "Sender", "Waiting", "acks_of", "is_passing"]
 
-_NO_LIMITS = SubscriptionLimits(0, 0, "drop_new")
+_NO_LIMITS = SubscriptionLimits()
 
 # Passes by itself, so that the same message can be sent again. 10008: temporarily unavailable; 10158: a
 # message with this id is just being stored; 10163: after a change of leader, the last sequence of the
@@ -63,6 +63,8 @@ class Sender(Protocol):
 Waiting: TypeAlias = tuple[asyncio.Future[PubAck], float, Sender | None, str, Any, HeaderInput | None]
 """A publish that waits: its future, when its time is over, who sent it, subject, payload, headers.
 
+Without a sender there is no payload, but whether it is one of a batch.
+
 A tuple, since there is one a message; nobody waits for each of those that have a sender.
 """
 
@@ -85,7 +87,7 @@ class Acks(Subscription):
     drains_last = True
 
     def __init__(self, connection: Connection) -> None:
-        home = connection.subscriptions
+        home = connection.registry
         prefix = connection.new_inbox() + "."
         super().__init__(home, home.next_sid(), prefix + "*", "", None, _NO_LIMITS, 0)
         self._connection = connection
@@ -111,6 +113,7 @@ class Acks(Subscription):
         timeout: float,
         retries: int = 0,
         retry_wait: float = 0.0,
+        in_batch: bool = False,
     ) -> PubAck:
         """Publish at once, and wait for the acknowledgement; what is refused for a moment is sent again.
 
@@ -119,7 +122,7 @@ class Acks(Subscription):
         """
         deadline = monotonic() + timeout
         while True:
-            reply, future = self.post(subject, payload, headers, deadline)
+            reply, future = self.post(subject, payload, headers, deadline, in_batch)
             try:
                 return await future
             except JetStreamError as error:
@@ -132,13 +135,21 @@ class Acks(Subscription):
             await asyncio.sleep(retry_wait)
 
     def post(
-        self, subject: str, payload: Any, headers: HeaderInput | None, deadline: float
+        self,
+        subject: str,
+        payload: Any,
+        headers: HeaderInput | None,
+        deadline: float,
+        in_batch: bool = False,
     ) -> tuple[str, asyncio.Future[PubAck]]:
-        """Publish at once; its reply subject, and the future of the acknowledgement."""
+        """Publish at once; its reply subject, and the future of the acknowledgement.
+
+        Only a message of a batch may be answered with nothing; that is a `PubAck` without a stream.
+        """
         reply = f"{self._prefix}{next(self._tokens)}"
         self._encode(subject, payload, reply, headers)
         future: asyncio.Future[PubAck] = self._loop.create_future()
-        self._waiting[reply] = (future, deadline, None, subject, None, None)
+        self._waiting[reply] = (future, deadline, None, subject, in_batch, None)
         if deadline < self._due:
             self._arm(deadline)
         self._writer.write_early()
@@ -171,12 +182,12 @@ class Acks(Subscription):
                 self.late += 1
                 continue
             try:
-                ack = parse(message.data) if message.data else self._taken(message, waiting[3])
+                ack = parse(message.data) if message.data else _taken(message, waiting)
             except Error as error:
                 self._refused(message.subject, waiting, error)
                 continue
             future = waiting[0]
-            if not future.done():  # cancelled
+            if not future.done():  # as it is when it was cancelled
                 future.set_result(ack)
             sender = waiting[2]
             if sender is not None:
@@ -184,12 +195,6 @@ class Acks(Subscription):
                 if sender.is_watched:
                     sender.look()
         self._check_empty()
-
-    def _taken(self, message: Msg, subject: str) -> PubAck:
-        """An empty answer: the message is taken as one of a batch, or by nobody."""
-        if is_no_responders(message):
-            raise NoStreamResponseError(f"no stream takes messages to {subject!r}")
-        return PubAck("", 0)
 
     def _refused(self, reply: str, waiting: Waiting, error: Error) -> None:
         sender = waiting[2]
@@ -303,6 +308,15 @@ class Acks(Subscription):
             await asyncio.shield(self._idle)
 
 
+def _taken(message: Msg, waiting: Waiting) -> PubAck:
+    """An empty answer: the message is taken as one of a batch, or by nobody."""
+    if is_no_responders(message):
+        raise NoStreamResponseError(f"no stream takes messages to {waiting[3]!r}")
+    if waiting[2] is None and waiting[4]:
+        return PubAck("", 0)
+    raise ProtocolError(f"who answered a message to {waiting[3]!r} is no stream: the answer is empty")
+
+
 def _in_time(subject: str) -> Exception:
     return AckTimeoutError(
         f"a message to {subject!r} was not acknowledged in time: it may or may not have been stored; "
@@ -323,9 +337,9 @@ def acks_of(connection: Connection) -> Acks:
     Raises:
         ConnectionClosedError: it is closed.
     """
-    for sub in connection.subscriptions:
+    for sub in connection.registry:
         if isinstance(sub, Acks) and not sub.is_closed:
             return sub
     acks = Acks(connection)
-    connection.subscriptions.start(acks)
+    connection.registry.start(acks)
     return acks

@@ -10,7 +10,13 @@ from typing import Any, Final, Self, Unpack
 
 from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, acks_of
 from tidings.nats.jetstream.api import Api
-from tidings.nats.jetstream.errors import BatchClosedError, ConfigError, JetStreamError, NoStreamResponseError
+from tidings.nats.jetstream.errors import (
+    BatchClosedError,
+    ConfigError,
+    JetStreamError,
+    NoStreamResponseError,
+    UnconfirmedError,
+)
 from tidings.nats.jetstream.headers import (
     BATCH_COMMIT,
     BATCH_ID,
@@ -76,11 +82,16 @@ class AtomicBatch:
         Raises:
             BatchError: the server refuses the batch: it is too large, or not allowed in the stream.
             BatchClosedError: the batch has ended.
+            AckTimeoutError, AckLostError: the server did not confirm; nothing is stored.
             Others as `JetStream.publish`. After an error of the server's or the connection's it is closed.
         """
         fields = self._headers(headers, options)
         if self.count == 0 or (self.count + 1) % self._ack_every == 0:
-            ack = await self._ask(subject, payload, fields)
+            try:
+                ack = await self._ask(subject, payload, fields)
+            except UnconfirmedError as error:
+                lost = f"message {self.count} of the batch was not confirmed: nothing of the batch is stored"
+                raise type(error)(lost) from error
             if ack.stream:  # a stream that knows no batches has stored it
                 raise self._end(JetStreamError(f"the stream {ack.stream!r} takes no batches"))
             return
@@ -161,7 +172,7 @@ class AtomicBatch:
 
     async def _ask(self, subject: str, payload: Any, headers: HeaderInput, *, counts: bool = True) -> PubAck:
         acks, is_first = acks_of(self._api.connection), not self.count
-        _, future = acks.post(subject, payload, headers, monotonic() + self._timeout)
+        _, future = acks.post(subject, payload, headers, monotonic() + self._timeout, in_batch=True)
         if counts:
             self._added(subject)
         try:
@@ -172,7 +183,9 @@ class AtomicBatch:
                     raise
             # The stream may have no leader at the moment (ADR-22); it has nothing of the batch yet.
             await asyncio.sleep(RETRY_WAIT)
-            return await acks.ask(subject, payload, headers, self._timeout, RETRY_ATTEMPTS - 1, RETRY_WAIT)
+            return await acks.ask(
+                subject, payload, headers, self._timeout, RETRY_ATTEMPTS - 1, RETRY_WAIT, in_batch=True
+            )
         except JetStreamError as error:
             self._end(error)
             raise

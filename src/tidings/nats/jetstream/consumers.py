@@ -151,8 +151,8 @@ class ConsumersOfStream:
         if len(config.filters) == 1:
             fields.pop("filter_subjects", None)
             fields["filter_subject"] = only = config.filters[0]
-            # Here permissions can tell who may read what; a wildcard nobody can publish to.
-            if not has_wildcard(only):
+            # Here permissions can tell who may read what; a wildcard can be published to only at will.
+            if not has_wildcard(only) or self.api.connection.options.skip_subject_validation:
                 subject = f"{subject}.{only}"
         body = {"stream_name": self.name, "config": fields, "action": action}
         answer = await self.api.request(subject, body, level=config.needed_level)

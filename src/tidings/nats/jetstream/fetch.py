@@ -163,7 +163,9 @@ class Fetch(Puller):
 
     def went_silent(self, seconds: float) -> None:
         """Called when no heartbeat came: ask again, while there is time."""
-        self._reason = NoHeartbeatError(f"no heartbeat of consumer {self.source.consumer!r} for {seconds} s")
+        self._reason = NoHeartbeatError(
+            f"no heartbeat of consumer {self.source.consumer!r} for {seconds:g} s"
+        )
         self.forget_asked()
         self._asked = False
         self._tell()
@@ -192,7 +194,7 @@ class Fetch(Puller):
             self._reason = error
             self._over = True
         except (JetStreamUnavailableError, TimeoutError) as error:
-            self._reason = error
+            self._reason = JetStreamUnavailableError(f"nobody took the pull: {error}")
             self._over = self._no_wait
 
     def _raise_reason(self) -> None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections import deque
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Coroutine
+from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from tidings.nats.errors import BadSubscriptionError, TimeoutError
 from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.reading import Reading
 from tidings.nats.wire import Msg
 
-__all__ = ["Messages"]
+__all__ = ["Iteration", "Messages"]
 
 
 class Messages:
@@ -35,9 +36,8 @@ class Messages:
         self._reading = reading
         self._held: deque[Msg] = reading.held
 
-    def __aiter__(self) -> Self:
-        self._reading.register(asyncio.current_task())
-        return self
+    def __aiter__(self) -> AsyncIterator[JetStreamMsg]:
+        return Iteration(self, self._reading.readers)
 
     async def __anext__(self) -> JetStreamMsg:
         reading = self._reading
@@ -116,7 +116,7 @@ class Messages:
         Raises:
             ConnectionClosedError, ConnectionDrainingError: the client is closed.
         """
-        self._reading.tasks = tasks
+        self._reading.workers = tasks
         self._reading.start()
 
     def report(self, error: Exception) -> None:
@@ -124,7 +124,7 @@ class Messages:
         self._reading.report(error)
 
     def worker_ended(self) -> None:
-        """One of the tasks is done."""
+        """One of those who read is done: let a drain look again."""
         self._reading.settle()
 
     async def __aenter__(self) -> Self:
@@ -133,10 +133,42 @@ class Messages:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._reading.unregister()
         await self._reading.finish(keep=False)
 
     def __del__(self) -> None:
-        self._reading.unregister()
         if not self._reading.is_left:
-            self._reading.end()
+            with suppress(RuntimeError):  # the loop may be gone by now
+                self._reading.end()
+
+
+class Source(Protocol):
+    """What an `Iteration` iterates over."""
+
+    def __anext__(self) -> Coroutine[Any, Any, JetStreamMsg]:
+        """The next message."""
+        ...
+
+    def worker_ended(self) -> None:
+        """Let a drain look again."""
+
+
+class Iteration:
+    """One ``async for``. A drain of the client waits for it to take what is held, as long as it lives."""
+
+    __slots__ = ("_readers", "_source", "_task")
+
+    def __init__(self, source: Source, readers: list[asyncio.Task[Any] | None]) -> None:
+        self._source = source
+        self._readers = readers
+        self._task = asyncio.current_task()
+        readers.append(self._task)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, JetStreamMsg]:
+        return self._source.__anext__()
+
+    def __del__(self) -> None:
+        self._readers.remove(self._task)
+        self._source.worker_ended()

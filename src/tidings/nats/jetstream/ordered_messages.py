@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tidings.nats.core.events import Closed, Reconnected
 from tidings.nats.errors import (
@@ -29,9 +29,10 @@ from tidings.nats.jetstream.errors import (
 )
 from tidings.nats.jetstream.infos import ConsumerInfo
 from tidings.nats.jetstream.message import JetStreamMsg
+from tidings.nats.jetstream.messages import Iteration
 from tidings.nats.jetstream.ordered_reading import OrderedReading, OrderedSettings, Place
 from tidings.nats.jetstream.pull import Source
-from tidings.nats.jetstream.reading import ReadingSettings
+from tidings.nats.jetstream.reading import ReadingSettings, tell
 from tidings.nats.wire import Msg
 
 __all__ = ["OrderedMessages"]
@@ -61,6 +62,7 @@ class OrderedMessages:
         self._attempts = 0
         self._stopped = False
         self._reading: OrderedReading | None = None
+        self._readers: list[asyncio.Task[Any] | None] = []
         self._tasks: Collection[asyncio.Task[None]] = ()
         self._turn = asyncio.Lock()
         self._left_over: set[str] = set()
@@ -69,8 +71,8 @@ class OrderedMessages:
 
     # What a reader does
 
-    def __aiter__(self) -> Self:
-        return self
+    def __aiter__(self) -> AsyncIterator[JetStreamMsg]:
+        return Iteration(self, self._readers)
 
     async def __anext__(self) -> JetStreamMsg:
         reading = self._reading
@@ -158,7 +160,8 @@ class OrderedMessages:
 
     def __del__(self) -> None:
         if self._reading is not None:
-            self._reading.end()
+            with suppress(RuntimeError):  # the loop may be gone by now
+                self._reading.end()
 
     # What `Consuming` does
 
@@ -168,17 +171,10 @@ class OrderedMessages:
 
     def report(self, error: Exception) -> None:
         """Report an error that does not end it."""
-        handler = self._settings.on_error
-        if handler is None:
-            self._api.connection.subscriptions.report(error)
-            return
-        try:
-            handler(error)
-        except Exception as failure:
-            self._api.connection.subscriptions.report(failure)
+        tell(self._api.connection, self._settings.on_error, error)
 
     def worker_ended(self) -> None:
-        """The task is done."""
+        """One of those who read is done: let a drain look again."""
         if self._reading is not None:
             self._reading.settle()
 
@@ -203,8 +199,6 @@ class OrderedMessages:
                 if reading is None:
                     continue
                 self._reading = reading
-            if not self._tasks:
-                reading.register(asyncio.current_task())
             message = await reading.take_next()
             if message is not None:
                 return message
@@ -221,6 +215,9 @@ class OrderedMessages:
     async def _make(self) -> OrderedReading | None:
         """Make a consumer and begin to read; None when that has to be tried again, or is not wanted."""
         await self._wait_for_connection()
+        if self._serial and self._api.connection.is_closed:
+            self._stopped = True
+            return None
         self._serial += 1
         name = self.name
         try:
@@ -239,6 +236,7 @@ class OrderedMessages:
             if refused or (limit is not None and self._attempts >= limit):
                 raise
             self.report(error)
+            self._left_over.add(name)  # it may have been made all the same
             await asyncio.sleep(min(_FIRST_PAUSE * 2**self._attempts, _LONGEST_PAUSE))
             return None
         self._attempts = 0
@@ -260,7 +258,8 @@ class OrderedMessages:
             settings = replace(settings, stop_after=settings.stop_after - self._handed)
         source = Source(self._api, self._stream, consumer.name, {}, takes_acks=False)
         reading = OrderedReading(source, settings, self._place, self._until_end)
-        reading.tasks = self._tasks
+        reading.workers = self._tasks
+        reading.readers = self._readers
         reading.start()
         if self._until_end and info.num_pending == 0:
             reading.end_here()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypedDict
 
-from tidings.nats.errors import ConnectionClosedError, ProtocolError
+from tidings.nats.errors import ConnectionReconnectingError, ProtocolError
 from tidings.nats.jetstream.checks import check_name
 from tidings.nats.jetstream.consumer_config import ConsumerConfig, DeliverPolicy, ReplayPolicy
 from tidings.nats.jetstream.errors import ConsumerSequenceMismatchError, NoHeartbeatError, PullError
@@ -196,7 +196,7 @@ class OrderedReading(Reading):
     def lost(self) -> None:
         """The link is gone: what was on its way is lost."""
         super().lost()
-        self.give_up(ConnectionClosedError("the connection was lost"))
+        self.give_up(ConnectionReconnectingError("the connection was lost"))
 
 
 def _numbers(message: Msg) -> tuple[int, int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Unpack
 
-from tidings.nats.core.writer import Writer
 from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, Acks, acks_of
 from tidings.nats.jetstream.api import Part
 from tidings.nats.jetstream.batch import LEVEL as ATOMIC_LEVEL
@@ -110,8 +109,9 @@ class Publishing(Part):
         if window.acks.is_closed:
             self._open_window()
         future, gathered = window.acks.send(window, subject, payload, headers)
-        if gathered >= Writer.limit:
-            await self.api.connection.writer.relieve()
+        writer = window.writer
+        if gathered >= writer.limit:
+            await writer.relieve()
         return future
 
     @property
@@ -220,7 +220,7 @@ class Publishing(Part):
     def _open_window(self) -> Window:
         acks = acks_of(self.api.connection)
         if self._window is None:
-            self._window = Window(acks, self.api.connection.callbacks, self.options)
+            self._window = Window(acks, self.api.connection, self.options)
         self._window.acks = acks
         return self._window
 

@@ -8,7 +8,7 @@ import inspect
 from collections import deque
 from math import inf
 
-from tidings.nats.core.callbacks import Callbacks
+from tidings.nats.core.connection import Connection
 from tidings.nats.errors import TimeoutError
 from tidings.nats.jetstream.acks import RETRY_ATTEMPTS, RETRY_WAIT, Acks, Waiting
 from tidings.nats.jetstream.errors import TooManyStalledMsgsError
@@ -23,20 +23,22 @@ class Window:
 
     Args:
         acks: where they come.
-        callbacks: those of the connection; runs the error handler.
+        connection: what is published over.
         options: see `JetStreamOptions`.
 
     Attributes:
         acks: as given; replaced when it ended and the connection did not.
+        writer: that of the connection.
         pending: how many wait.
         limit: how many may.
         ack_timeout: seconds that each may take.
         is_watched: whether somebody waits for `pending` to fall.
     """
 
-    def __init__(self, acks: Acks, callbacks: Callbacks, options: JetStreamOptions) -> None:
+    def __init__(self, acks: Acks, connection: Connection, options: JetStreamOptions) -> None:
         self.acks = acks
-        self._callbacks = callbacks
+        self.writer = connection.writer
+        self._callbacks = connection.callbacks
         self.pending = 0
         self.limit = options.publish_async_max_pending
         self.is_watched = False

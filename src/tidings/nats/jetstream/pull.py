@@ -14,11 +14,17 @@ from collections import deque
 from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from tidings.nats.core.options import SubscriptionLimits
 from tidings.nats.core.subscription import Subscription
-from tidings.nats.errors import ConnectionClosedError, ConnectionDrainingError, Error
+from tidings.nats.errors import (
+    ConnectionClosedError,
+    ConnectionDrainingError,
+    Error,
+    PermissionsError,
+    ProtocolError,
+)
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.errors import ConfigError, PullError
 from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, pending_in, read_status
@@ -27,7 +33,7 @@ from tidings.nats.wire import Msg, encode_headers
 __all__ = ["Priority", "PriorityOptions", "Puller", "Source", "message_size"]
 
 # What comes is bounded by what was asked for.
-_NO_LIMITS = SubscriptionLimits(0, 0)
+_NO_LIMITS = SubscriptionLimits()
 PAUSE = 0.25
 """Seconds before asking again what was refused for now."""
 FINISH_PATIENCE = 2.0
@@ -113,7 +119,7 @@ class Puller(Subscription):
 
     def __init__(self, source: Source, priority: Priority, *, counts_bytes: bool = False) -> None:
         connection = source.api.connection
-        home = connection.subscriptions
+        home = connection.registry
         self._connection = connection
         self._inbox = connection.new_inbox()
         super().__init__(home, home.next_sid(), f"{self._inbox}.*", "", None, _NO_LIMITS, 0)
@@ -140,7 +146,7 @@ class Puller(Subscription):
             raise ConnectionClosedError("the client is closed; make a new one with connect()")
         if self._connection.is_draining:
             raise ConnectionDrainingError("the client drains and asks for no more messages")
-        self._connection.subscriptions.start(self)
+        self._connection.registry.start(self)
 
     @property
     def can_ask(self) -> bool:
@@ -162,10 +168,11 @@ class Puller(Subscription):
         body = f'{{"batch":{batch}'
         if max_bytes:
             body += f',"max_bytes":{max_bytes}'
-        if expires > 0:
-            body += f',"expires":{round(expires * 1e9)}'
-        if heartbeat > 0:
-            body += f',"idle_heartbeat":{round(heartbeat * 1e9)}'
+        nanoseconds = round(expires * 1e9)
+        if nanoseconds > 0:
+            body += f',"expires":{nanoseconds}'
+        if heartbeat > 0:  # the server refuses more than half, be it by a nanosecond
+            body += f',"idle_heartbeat":{min(round(heartbeat * 1e9), nanoseconds // 2)}'
         if no_wait:
             body += ',"no_wait":true'
         priority = self._priority
@@ -199,7 +206,7 @@ class Puller(Subscription):
         self.give_back()
         if self.is_closed or self.is_left:
             return
-        begun = self.sid in self._connection.subscriptions.routes
+        begun = self.sid in self._connection.registry.routes
         if not begun or not self._connection.is_connected or self.is_draining:
             self.end()
             return
@@ -214,7 +221,7 @@ class Puller(Subscription):
         try:
             with suppress(builtins.TimeoutError):
                 async with asyncio.timeout(FINISH_PATIENCE):
-                    await self._connection.subscriptions.end_inflow(self)
+                    await self._connection.registry.end_inflow(self)
         finally:
             self.end()
 
@@ -237,7 +244,8 @@ class Puller(Subscription):
         if self._counts_bytes and len(held) > before:
             size = sum(message_size(held[i]) for i in range(before, len(held)))
             self.bytes_held += size
-            self.bytes_to_come = max(self.bytes_to_come - size, 0)
+            # Of a pull that got all its messages the server says nothing, whatever bytes are left of it.
+            self.bytes_to_come = max(self.bytes_to_come - size, 0) if self.to_come else 0
         if len(held) > before:
             if self._priority.group is not None:
                 self._learn_pin(held[-1], self._priority.group)
@@ -273,13 +281,22 @@ class Puller(Subscription):
         self.ended(status.verdict, status.error(code, text))
 
     def _learn_pin(self, message: Msg, group: str) -> None:
-        if group not in self.source.pins and (pin := message.headers.get("Nats-Pin-Id")):
-            self.source.pins[group] = pin
+        if group in self.source.pins or not message.has_headers:
+            return
+        with suppress(ProtocolError):  # a publisher's broken headers, which the server hands on
+            if pin := message.headers.get("Nats-Pin-Id"):
+                self.source.pins[group] = pin
 
     def forget_asked(self) -> None:
         """What was asked for is void, and what is said of it from now on does not count."""
         self._turn += 1
         self.to_come = self.bytes_to_come = 0
+
+    def is_refused_by(self, error: PermissionsError) -> bool:
+        """Whether `error` says that the server takes our inbox or our pulls from nobody like us."""
+        return super().is_refused_by(error) or (
+            error.operation == "publish" and error.subject == self._ask_at
+        )
 
     def lost(self) -> None:
         """The link is gone, and all that was asked of its server."""
@@ -334,7 +351,10 @@ class Puller(Subscription):
         """Called when neither messages nor heartbeats came for so long, though they should."""
 
 
-def message_size(message: Any) -> int:
+def message_size(message: Msg) -> int:
     """Bytes of a message as the server counts them for a pull: subject, reply, headers and payload."""
     size = len(message.subject) + len(message.reply) + len(message.data)
-    return size + len(encode_headers(message.headers)) if message.has_headers else size
+    if message.has_headers:
+        with suppress(Error):  # a publisher's broken headers: that much less is counted
+            size += len(encode_headers(message.headers))
+    return size

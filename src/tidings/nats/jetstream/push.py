@@ -25,6 +25,7 @@ from tidings.nats.wire import Msg
 __all__ = ["PushSubscription"]
 
 _STALLED = "Nats-Consumer-Stalled"
+_UNACKED = ("none", "flow_control")  # answers to flow control stand for the messages before them
 
 
 class PushSubscription(Subscription):
@@ -49,9 +50,9 @@ class PushSubscription(Subscription):
     ) -> None:
         connection = api.connection
         config = info.config
-        if callback is not None and acks and config.ack_policy != "none":
+        if callback is not None and acks and config.ack_policy not in _UNACKED:
             callback = _acking(callback)
-        home = connection.subscriptions
+        home = connection.registry
         super().__init__(
             home,
             home.next_sid(),
@@ -78,7 +79,7 @@ class PushSubscription(Subscription):
             raise ConnectionClosedError("the client is closed; make a new one with connect()")
         if self._connection.is_draining:
             raise ConnectionDrainingError("the client drains and takes no new subscriptions")
-        self._connection.subscriptions.start(self)
+        self._connection.registry.start(self)
         if self._heartbeat > 0:
             self._watch = self._loop.call_later(2 * self._heartbeat, self._look)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import inspect
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from typing import Any, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
+from tidings.nats.core.connection import Connection
 from tidings.nats.errors import DrainTimeoutError, TimeoutError
 from tidings.nats.jetstream.errors import (
     ConfigError,
@@ -20,11 +22,13 @@ from tidings.nats.jetstream.errors import (
 )
 from tidings.nats.jetstream.fetch import UNBOUNDED
 from tidings.nats.jetstream.pull import PAUSE, Priority, PriorityOptions, Puller, Source, message_size
-from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, limit_in
+from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, batch_limit_in, limit_in
 from tidings.nats.jetstream.times import to_seconds
 from tidings.nats.wire import Msg
 
-__all__ = ["Reading", "ReadingOptions", "ReadingSettings"]
+__all__ = ["ErrorHandler", "Reading", "ReadingOptions", "ReadingSettings", "tell"]
+
+ErrorHandler: TypeAlias = Callable[[Exception], object]
 
 _MOST_HEARTBEAT = 30.0
 _LEAST_EXPIRES = 1.0
@@ -40,7 +44,7 @@ class ReadingOptions(TypedDict, total=False):
     expires: float
     heartbeat: float | None
     stop_after: int | None
-    on_error: Callable[[Exception], object] | None
+    on_error: ErrorHandler | None
     group: str | None
     min_pending: int
     min_ack_pending: int
@@ -59,8 +63,8 @@ class ReadingSettings:
         expires: how long a pull waits at the server. Then it is asked again: no limit for the reader.
         heartbeat: how often an idle server shows that it is there; None is half of `expires`, at most 30.
         stop_after: end after so many messages; None goes on.
-        on_error: called with what went wrong and did not end the reading; None reports it to the client's
-            error callback.
+        on_error: called, plain or async, with what went wrong and did not end the reading; None reports it
+            to the client's error callback.
         priority: see `Priority`.
     """
 
@@ -70,7 +74,7 @@ class ReadingSettings:
     expires: float = 30.0
     heartbeat: float | None = None
     stop_after: int | None = None
-    on_error: Callable[[Exception], object] | None = None
+    on_error: ErrorHandler | None = None
     priority: Priority = field(default_factory=Priority)
 
     def __post_init__(self) -> None:
@@ -138,20 +142,20 @@ class Reading(Puller):
         taken: messages handed to the reader.
         check_at: when so many are taken, `take_next` has something to look after. Until then a reader may
             take from `held` itself, if it counts them in `taken`.
-        tasks: those that take messages, where it is not the user who does.
+        workers: the tasks that take messages, where it is not the user who does.
     """
-
-    tasks: Collection[asyncio.Task[None]] = ()
 
     def __init__(self, source: Source, settings: ReadingSettings) -> None:
         super().__init__(source, settings.priority, counts_bytes=settings.max_bytes is not None)
         self.settings = settings
         self.taken = 0
         self.check_at = 0
+        self.workers: Collection[asyncio.Task[None]] = ()
         self._end_at = settings.stop_after or sys.maxsize
         self._began = False
         self._absent = False
         self._got_some = False
+        self._most = UNBOUNDED
         self._pause = PAUSE
         self._resume: asyncio.TimerHandle | None = None
 
@@ -193,15 +197,14 @@ class Reading(Puller):
             self.settle()
         return message
 
-    def register(self, task: asyncio.Task[Any] | None) -> None:
-        """`task` reads: a drain of the client waits for it to take what is held."""
-        if task not in self._readers:
-            self._readers.append(task)
+    @property
+    def readers(self) -> list[asyncio.Task[Any] | None]:
+        """Who iterates, one entry an iteration: a drain of the client waits for them to take what is held."""
+        return self._readers
 
-    def unregister(self) -> None:
-        """Nobody reads any more."""
-        self._readers.clear()
-        self.settle()
+    @readers.setter
+    def readers(self, readers: list[asyncio.Task[Any] | None]) -> None:
+        self._readers = readers
 
     def refill(self) -> None:
         """Ask for more if too little is under way."""
@@ -210,7 +213,7 @@ class Reading(Puller):
             self.check_at = 0  # each message is weighed when it is taken
             under_way = self.bytes_to_come + self.bytes_held
             if under_way < settings.low and self._may_ask:
-                self.ask(UNBOUNDED, settings.window - under_way, settings.expires, settings.beat)
+                self.ask(self._most, settings.window - under_way, settings.expires, settings.beat)
             return
         wanted = min(settings.batch, self._end_at - self.taken)
         under_way = self.to_come + len(self.held)
@@ -259,6 +262,8 @@ class Reading(Puller):
                 self._absent = True
                 if self._waiters:
                     self._wake_waiters()
+            case Verdict.REFUSED if self._counts_bytes and (most := batch_limit_in(error.text)) < self._most:
+                self._most = most
             case Verdict.REFUSED if fitting := self.settings.within(error.text):
                 self.settings = fitting
             case _:
@@ -277,14 +282,7 @@ class Reading(Puller):
 
     def report(self, error: Exception) -> None:
         """Tell whoever listens of an error that does not end the reading."""
-        handler = self.settings.on_error
-        if handler is None:
-            super().report(error)
-            return
-        try:
-            handler(error)
-        except Exception as failure:
-            super().report(failure)
+        tell(self._connection, self.settings.on_error, error)
 
     def _wait_before_asking(self) -> None:
         if self._resume is None:
@@ -350,6 +348,11 @@ class Reading(Puller):
 
     # What a drain of the client waits for: what is held here, and not in the route
 
+    @property
+    def tasks(self) -> Collection[asyncio.Task[None]]:
+        """The tasks that a drain waits for."""
+        return self.workers
+
     def settle(self) -> None:
         """Let a drain look again whether everything was handed out."""
         if self._idle is not None and (
@@ -376,3 +379,18 @@ class Reading(Puller):
         for worker in workers:
             worker.cancel()
         return workers
+
+
+def tell(connection: Connection, handler: ErrorHandler | None, error: Exception) -> None:
+    """Call `handler`, plain or async, with `error`; without one, and when it fails, the client reports it."""
+    report = connection.callbacks.report
+    if handler is None:
+        report(error)
+        return
+    try:
+        result = handler(error)
+    except Exception as failure:
+        report(failure)
+    else:
+        if inspect.isawaitable(result):
+            connection.callbacks.notify(lambda: result)

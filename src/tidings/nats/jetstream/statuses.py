@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import re
+import sys
 from typing import NamedTuple
 
 from tidings.nats.errors import ProtocolError
@@ -20,7 +21,7 @@ from tidings.nats.jetstream.errors import (
 )
 from tidings.nats.wire import Msg
 
-__all__ = ["STATUSES", "Status", "Verdict", "limit_in", "pending_in", "read_status"]
+__all__ = ["STATUSES", "Status", "Verdict", "batch_limit_in", "limit_in", "pending_in", "read_status"]
 
 
 class Verdict(enum.Enum):
@@ -111,3 +112,9 @@ def limit_in(text: str) -> float | None:
         return float(value)
     parts = _PART.findall(value)
     return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None
+
+
+def batch_limit_in(text: str) -> int:
+    """The messages that a pull may ask for, when `text` tells of that limit; no limit otherwise."""
+    limit = limit_in(text) if "maxrequestbatch" in text.lower() else None
+    return sys.maxsize if limit is None else max(int(limit), 1)

@@ -191,7 +191,7 @@ class Subscribing(Part):
                 ),
             )
         _check_joined(info, subject, queue or "", made)
-        limits = SubscriptionLimits(pending_msgs_limit, pending_bytes_limit)
+        limits = SubscriptionLimits(msgs=pending_msgs_limit, bytes=pending_bytes_limit)
         sub = PushSubscription(
             self.api, info, cb, limits, acks=not manual_ack, deletes=made and not info.config.durable_name
         )

@@ -12,6 +12,7 @@ cdef class Encoder:
     cdef readonly long long message_bytes
     cdef object _on_first
     cdef Py_ssize_t _max_control_line
+    cdef object _check
     cdef char* _out
     cdef Py_ssize_t _size
     cdef Py_ssize_t _capacity
@@ -20,11 +21,12 @@ cdef class Encoder:
     def __cinit__(self):
         self._out = NULL
 
-    def __init__(self, on_first=None, *, Py_ssize_t max_payload=1024 * 1024, Py_ssize_t max_control_line=4096):
+    def __init__(self, on_first=None, *, Py_ssize_t max_payload=1024 * 1024, Py_ssize_t max_control_line=4096, bint skip_subject_validation=False):
         self.max_payload = max_payload
         self.headers_supported = True
         self._on_first = on_first
         self._max_control_line = max_control_line
+        self._check = _subjects.check_word if skip_subject_validation else _subjects.check_subject
         self._control = []
 
     def __dealloc__(self):
@@ -58,14 +60,14 @@ cdef class Encoder:
             _subjects.check_subject(subject)
         subject_keep = utf8(subject, &subject_p, &subject_n)
         if not is_literal(<const unsigned char*>subject_p, subject_n):
-            _subjects.check_subject(subject)
+            self._check(subject, "subject")
         reply_keep = None
         if reply:
             if not PyUnicode_Check(reply):
                 _subjects.check_subject(reply, "reply subject")
             reply_keep = utf8(reply, &reply_p, &reply_n)
             if not is_literal(<const unsigned char*>reply_p, reply_n):
-                _subjects.check_subject(reply, "reply subject")
+                self._check(reply, "reply subject")
         if headers:
             if not self.headers_supported:
                 raise _Error("the server does not take headers (INFO headers:false)")

@@ -138,6 +138,7 @@ cdef class Parser:
                 pass
         except ProtocolError as error:
             self._error = str(error)
+            error.events = events
             raise
         return events
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tidings.nats.errors import BadSubjectError, Error, MaxPayloadError, OutboundBufferLimitError
 from tidings.nats.wire.headers import HeaderInput, encode_headers
-from tidings.nats.wire.subjects import check_pattern, check_queue, check_subject
+from tidings.nats.wire.subjects import check_pattern, check_queue, check_subject, check_word
 
 __all__ = ["Encoder"]
 
@@ -26,6 +26,7 @@ class Encoder:
         on_first: called when the first bytes are gathered after `take`; arms the flush.
         max_payload: bytes of headers and payload that the server accepts (INFO ``max_payload``).
         max_control_line: bytes of a command line that the server accepts (its default is 4,096).
+        skip_subject_validation: of what is published refuse only subjects that would break the protocol.
 
     Attributes:
         max_payload: see above; the server may change it.
@@ -42,6 +43,7 @@ class Encoder:
         *,
         max_payload: int = 1024 * 1024,
         max_control_line: int = 4096,
+        skip_subject_validation: bool = False,
     ) -> None:
         self.max_payload = max_payload
         self.headers_supported = True
@@ -51,6 +53,7 @@ class Encoder:
         self.message_bytes = 0
         self._on_first = on_first
         self._max_control_line = max_control_line
+        self._check = check_word if skip_subject_validation else check_subject
         self._chunks: list[bytes] = []
         self._control: list[int] = []  # which chunks are not publishes
         self._size = 0
@@ -79,7 +82,7 @@ class Encoder:
             raise self.refusal()
         line = self._known.get(subject) or self._know(subject)
         if reply:
-            check_subject(reply, "reply subject")
+            self._check(reply, "reply subject")
             line += reply.encode("utf-8", "surrogateescape") + b" "
         block = self._header_block(headers) if headers else b""
         data = as_bytes(payload)
@@ -143,7 +146,7 @@ class Encoder:
         self._size = 0
 
     def _know(self, subject: str) -> bytes:
-        check_subject(subject)
+        self._check(subject, "subject")
         line = b"PUB " + subject.encode("utf-8", "surrogateescape") + b" "
         if len(line) < self._max_control_line:
             if len(self._known) >= _KNOWN_SUBJECTS:

@@ -85,6 +85,12 @@ class Headers(MutableMapping[str, str]):
         """Append one more value for `name`."""
         self._pairs.append((name, value))
 
+    def copy(self) -> Headers:
+        """Headers of their own with the same pairs."""
+        return Headers(self._pairs)
+
+    __copy__ = copy
+
     def pairs(self) -> list[tuple[str, str]]:
         """Every (name, value) in order, repeats included."""
         return list(self._pairs)

@@ -83,7 +83,7 @@ class Parser:
 
         Raises:
             ProtocolError: this is not the protocol, or a limit was exceeded. What came before stays
-                delivered, and every later call raises again.
+                delivered, its events are those of the error, and every later call raises again.
         """
         if self._error is not None:
             raise ProtocolError(self._error)
@@ -96,6 +96,7 @@ class Parser:
                 pass
         except ProtocolError as error:
             self._error = str(error)
+            error.events = events
             raise
         return events
 

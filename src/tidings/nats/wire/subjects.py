@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from tidings.nats.errors import BadSubjectError
 
-__all__ = ["check_pattern", "check_queue", "check_subject", "subject_matches"]
+__all__ = ["check_pattern", "check_queue", "check_subject", "check_word", "subject_matches"]
 
 
 def check_subject(subject: str, what: str = "subject") -> None:
@@ -43,6 +43,21 @@ def check_pattern(pattern: str, what: str = "subject") -> None:
     _check_tokens(pattern, tokens, what)
     if ">" in tokens[:-1]:
         raise BadSubjectError(f"{what} {pattern!r}: '>' matches the rest and can only be the last token")
+
+
+def check_word(subject: str, what: str = "subject") -> None:
+    """Refuse only what cannot stand in a protocol line; the rest is for the server to judge.
+
+    Raises:
+        BadSubjectError: empty, or with white space, a control character or a lone surrogate.
+        TypeError: not a ``str``.
+    """
+    if not isinstance(subject, str):
+        raise TypeError(f"the {what} must be a str, not {type(subject).__name__}")
+    if not _is_word(subject):
+        raise BadSubjectError(
+            f"{what} {subject!r} is empty or has white space, a control character or a lone surrogate"
+        )
 
 
 def check_queue(queue: str) -> None:
