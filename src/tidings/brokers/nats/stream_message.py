@@ -135,9 +135,11 @@ class NatsSettler(Settler):
         except ProtocolError:
             own = {}
         sequence = str(metadata.sequence.stream)
+        # With the time, since a stream that is deleted and made again counts from 1.
+        once = f"dead-letter.{metadata.stream}.{sequence}.{metadata.timestamp_ns}.{metadata.consumer}"
         await self._jetstream.publish(
             address,
             native.data,
             headers={**own, **headers, STREAM: metadata.stream, SEQUENCE: sequence},
-            msg_id=f"dead-letter.{metadata.stream}.{sequence}.{metadata.consumer}",
+            msg_id=once,
         )

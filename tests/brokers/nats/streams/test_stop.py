@@ -151,6 +151,23 @@ async def test_one_subscriber_can_stop_and_start_again(nats_url: str, name: str,
         assert len(handled) == 20
 
 
+async def test_a_broker_can_stop_and_start_again(nats_url: str, name: str, stream: Outside) -> None:
+    broker, handled = NatsBroker(nats_url), []
+
+    @broker.subscriber(f"{name}.in", stream=name, durable="w")
+    @broker.publisher(f"{name}.out", stream=name)
+    async def handler(x: int) -> int:
+        handled.append(x)
+        return x
+
+    for goal in (10, 20):
+        await broker.start()
+        await stream.put(10)
+        await until(stream.is_done)
+        await broker.stop()
+        assert len(handled) == goal
+
+
 async def test_a_subscriber_can_start_alone(nats_url: str, name: str, stream: Outside) -> None:
     await stream.put(3)
     broker, handled = NatsBroker(nats_url), []
