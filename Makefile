@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPEEDUPS := $(wildcard src/tidings/nats/wire/_*.p[yx][xi])
 
-.PHONY: help demo test test-here lint bench fuzz chaos soak docs clean
+.PHONY: help demo test test-here lint bench fuzz chaos chaos-jetstream soak docs clean
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ fuzz: $(VENV)/.ready-test   ## the wire core under AddressSanitizer; ARGS="--sec
 
 chaos: $(VENV)/.ready-test   ## faults at random, and nothing lost in silence; ARGS="--seconds 10", --write for the docs
 	@$(BIN)/python scripts/chaos.py $(ARGS)
+
+chaos-jetstream: $(VENV)/.ready-test   ## … around a replicated stream: exactly once in, at least once and in order out
+	@$(BIN)/python scripts/chaos_jetstream.py $(ARGS)
 
 SECONDS ?= 600
 soak: $(VENV)/.ready-test   ## 100,000 messages a second for ten minutes, and nothing grows; SECONDS=60 for less

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, Protocol
 
 from tidings.nats.core.callbacks import is_coroutine_function
+from tidings.nats.core.iteration import BATCH, Iteration
 from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits
 from tidings.nats.core.workers import Crew
 from tidings.nats.errors import (
@@ -25,9 +26,6 @@ from tidings.nats.errors import (
 from tidings.nats.wire import BLOCK, ERROR, Msg, Route
 
 __all__ = ["Subscription"]
-
-# Messages handled in a row before other tasks get a turn.
-_BATCH = 1024
 
 
 class Home(Protocol):
@@ -224,7 +222,7 @@ class Subscription(Route):
     def __aiter__(self) -> AsyncIterator[Msg]:
         if self._callback is not None:
             raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
-        return _Iteration(self, self._readers)
+        return Iteration(self, self._readers)
 
     async def next_msg(self, timeout: float | None = 1.0) -> Msg:
         """The next message.
@@ -419,7 +417,7 @@ class Subscription(Route):
         callback = self._callback
         assert callback is not None
         pop = self.take if self._can_block else self.pop
-        for _ in range(_BATCH):
+        for _ in range(BATCH):
             message = pop()
             if message is None:
                 return
@@ -453,7 +451,7 @@ class Subscription(Route):
             if first is not None:
                 await self._finish(first)
             while self.pending_msgs:
-                for _ in range(_BATCH):
+                for _ in range(BATCH):
                     message = pop()
                     if message is None:
                         return
@@ -558,38 +556,3 @@ class Subscription(Route):
             return ConnectionClosedError("the client is closed")
         state = "draining" if self._draining and not self._closed else "closed"
         return BadSubscriptionError(f"the subscription to {self.subject!r} is {state}")
-
-
-class _Iteration:
-    """One ``async for`` over a subscription. A drain waits for it to take what is held while it lives."""
-
-    __slots__ = ("_readers", "_sub", "_task", "_turn")
-
-    def __init__(self, sub: Subscription, readers: list[asyncio.Task[Any] | None]) -> None:
-        self._sub = sub
-        self._readers = readers
-        self._turn = 0
-        self._task = asyncio.current_task()
-        readers.append(self._task)
-
-    def __del__(self) -> None:
-        self._readers.remove(self._task)
-        self._sub.settle()
-
-    def __aiter__(self) -> _Iteration:
-        return self
-
-    async def __anext__(self) -> Msg:
-        # The queue grows only while others run, so now and then they must.
-        self._turn += 1
-        if self._turn >= _BATCH:
-            self._turn = 0
-            await asyncio.sleep(0)
-        sub = self._sub
-        while (message := sub.take()) is None:
-            if sub.is_closed:
-                if sub.failure is not None:
-                    raise sub.failure
-                raise StopAsyncIteration
-            await sub.arrival()
-        return message

@@ -59,6 +59,10 @@ cdef class Parser:
     cdef Py_ssize_t _scanned
     cdef Py_ssize_t _whole
     cdef list _touched
+    # The route of the last message of this batch: most are for the same subscription, and an id beyond 256
+    # is an object to make for a look into `routes`. Nothing changes those while a batch is parsed.
+    cdef Route _latest
+    cdef Py_ssize_t _latest_sid
     cdef object _error
     # A long message: its fields, its payload as far as it came, and two bytes for CRLF behind it.
     cdef bint _is_long
@@ -133,6 +137,7 @@ cdef class Parser:
         if size < 0 or size > self._capacity - self._end:
             raise ValueError("more bytes than the buffer holds")
         self._end += size
+        self._latest_sid = -1
         try:
             while self._step(events):
                 pass
@@ -140,6 +145,8 @@ cdef class Parser:
             self._error = str(error)
             error.events = events
             raise
+        finally:
+            self._latest = None
         return events
 
     def feed(self, data):
@@ -250,11 +257,14 @@ cdef class Parser:
         self._whole = 0
         if body[self._size] != 13 or body[self._size + 1] != 10:
             raise ProtocolError(f"the payload of {self._size} bytes is not followed by CRLF")
-        found = self.routes.get(self._sid)
-        if found is None:
+        if self._sid != self._latest_sid:
+            found = self.routes.get(self._sid)
+            self._latest = None if found is None else <Route?>found
+            self._latest_sid = self._sid
+        route = self._latest
+        if route is None:
             self.unrouted += 1
         else:
-            route = <Route?>found
             message = self._new_message(route, body)
             message.data = PyBytes_FromStringAndSize(body + header_size, self._size - header_size)
             self._deliver(route, message, self._size - header_size)
