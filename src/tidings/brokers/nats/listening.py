@@ -20,6 +20,7 @@ __all__ = ["StreamListening"]
 
 _IN_A_ROW = 1024  # messages handled before other tasks get a turn
 _PATIENCE = 2.0  # seconds that cancelled handlers have to come to their end
+_FAREWELL = 1.0  # seconds to have the server forget a consumer of our own, which it does anyway
 _LEAST_WAIT, _MOST_WAIT = 1.0, 30.0  # seconds before a consumer that is gone is looked for
 
 
@@ -193,8 +194,9 @@ class StreamListening:
     async def _forget_consumer(self) -> None:
         """A consumer of our own goes with us; if it cannot be said now, the server finds out."""
         messages, consumer = self._messages, self._consumer
-        with suppress(Error):
-            if isinstance(messages, OrderedMessages):
-                await messages.aclose()
-            elif isinstance(consumer, Consumer) and not (self._source.durable or self._source.config):
-                await consumer.delete()
+        with suppress(Error, TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                if isinstance(messages, OrderedMessages):
+                    await messages.aclose()
+                elif isinstance(consumer, Consumer) and not (self._source.durable or self._source.config):
+                    await consumer.delete()

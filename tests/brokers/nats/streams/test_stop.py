@@ -39,8 +39,9 @@ async def test_a_stop_under_load_leaves_nothing_in_doubt(
     assert sorted(handled + rest) == list(range(5000))
 
 
+@pytest.mark.parametrize("batch", [None, Batch(30, timeout=0.05)])
 async def test_services_that_come_and_go_handle_each_message_once(
-    nats_url: str, name: str, stream: Outside
+    nats_url: str, name: str, stream: Outside, batch: Batch | None
 ) -> None:
     await stream.put(4000)
     handled: list[int] = []
@@ -50,14 +51,21 @@ async def test_services_that_come_and_go_handle_each_message_once(
         broker, enough = NatsBroker(nats_url), asyncio.Event()
         waiting.append((min(len(handled) + share, 4000), enough))
 
-        @broker.subscriber(f"{name}.in", stream=name, durable="w", workers=2, ack_wait=600)
-        async def handler(x: int) -> None:
+        subscriber = broker.subscriber(
+            f"{name}.in", stream=name, durable="w", workers=2, ack_wait=600, batch=batch
+        )
+
+        async def one(x: int) -> None:
+            await many([x])
+
+        async def many(xs: list[int]) -> None:
             await asyncio.sleep(0)
-            handled.append(x)
+            handled.extend(xs)
             for goal, event in waiting:
                 if len(handled) >= goal:
                     event.set()
 
+        subscriber(many if batch else one)
         await broker.start()
         if len(handled) < 4000:
             await asyncio.wait_for(enough.wait(), 20)
