@@ -175,6 +175,7 @@ SERVICE_ROWS = (
     ),
     Row("chain", "framework: subscribe → publish chain", "services.chain", SERVICES),
     Row("raw", "framework: `bytes` body", "services.raw", ("tidings-callback", *SERVICES)),
+    Row("pulled", "framework: pull consumer, pydantic body, ack after", "stream_services.pulled", SERVICES),
 )
 
 IMPORT_ROWS = (
@@ -222,6 +223,7 @@ TARGETS = (
     Target("injected", "faststream", 50, ours="tidings-services"),
     Target("chain", "faststream", 20, ours="tidings-services"),
     Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
+    Target("pulled", "faststream", 15, ours="tidings-services"),
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),
 )
