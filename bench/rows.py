@@ -72,7 +72,13 @@ CLIENT_ROWS = (
 JETSTREAM = ("tidings", "natsio", "nats-py")
 # In files. The server has much to do for each message, so these say less of uvloop than the others.
 JETSTREAM_ROWS = (
-    Row("js-publish", "JetStream: awaited publish, one by one", "jetstream.publish", JETSTREAM),
+    Row(
+        "js-publish",
+        "JetStream: awaited publish, one by one",
+        "jetstream.publish",
+        JETSTREAM,
+        scheme="jetstream",
+    ),
     Row(
         "js-publish-1k",
         "the same with 1,024 bytes",
@@ -80,8 +86,15 @@ JETSTREAM_ROWS = (
         JETSTREAM,
         size=1024,
         loops=("asyncio",),
+        scheme="jetstream",
     ),
-    Row("js-async", "JetStream: async publish with window", "jetstream.publish_async", JETSTREAM),
+    Row(
+        "js-async",
+        "JetStream: async publish with window",
+        "jetstream.publish_async",
+        JETSTREAM,
+        scheme="jetstream",
+    ),
     Row(
         "js-async-1k",
         "the same with 1,024 bytes",
@@ -89,9 +102,18 @@ JETSTREAM_ROWS = (
         JETSTREAM,
         size=1024,
         loops=("asyncio",),
+        scheme="jetstream",
     ),
     *(
-        Row(f"js-{name}{suffix}", title + more, f"consume.{name}", who, size=size, loops=loops)
+        Row(
+            f"js-{name}{suffix}",
+            title + more,
+            f"consume.{name}",
+            who,
+            size=size,
+            loops=loops,
+            scheme="jetstream",
+        )
         for name, title, who in (
             ("messages", "JetStream: read on and on, `ack` each", ("tidings", "natsio")),
             ("fetch", "JetStream: fetch 256, `ack` each", JETSTREAM),
@@ -175,7 +197,13 @@ SERVICE_ROWS = (
     ),
     Row("chain", "framework: subscribe → publish chain", "services.chain", SERVICES),
     Row("raw", "framework: `bytes` body", "services.raw", ("tidings-callback", *SERVICES)),
-    Row("pulled", "framework: pull consumer, pydantic body, ack after", "stream_services.pulled", SERVICES),
+    Row(
+        "pulled",
+        "framework: pull consumer, pydantic body, ack after",
+        "stream_services.pulled",
+        SERVICES,
+        scheme="jetstream",
+    ),
 )
 
 IMPORT_ROWS = (
