@@ -72,7 +72,13 @@ CLIENT_ROWS = (
 JETSTREAM = ("tidings", "natsio", "nats-py")
 # In files. The server has much to do for each message, so these say less of uvloop than the others.
 JETSTREAM_ROWS = (
-    Row("js-publish", "JetStream: awaited publish, one by one", "jetstream.publish", JETSTREAM),
+    Row(
+        "js-publish",
+        "JetStream: awaited publish, one by one",
+        "jetstream.publish",
+        JETSTREAM,
+        scheme="jetstream",
+    ),
     Row(
         "js-publish-1k",
         "the same with 1,024 bytes",
@@ -80,8 +86,15 @@ JETSTREAM_ROWS = (
         JETSTREAM,
         size=1024,
         loops=("asyncio",),
+        scheme="jetstream",
     ),
-    Row("js-async", "JetStream: async publish with window", "jetstream.publish_async", JETSTREAM),
+    Row(
+        "js-async",
+        "JetStream: async publish with window",
+        "jetstream.publish_async",
+        JETSTREAM,
+        scheme="jetstream",
+    ),
     Row(
         "js-async-1k",
         "the same with 1,024 bytes",
@@ -89,9 +102,18 @@ JETSTREAM_ROWS = (
         JETSTREAM,
         size=1024,
         loops=("asyncio",),
+        scheme="jetstream",
     ),
     *(
-        Row(f"js-{name}{suffix}", title + more, f"consume.{name}", who, size=size, loops=loops)
+        Row(
+            f"js-{name}{suffix}",
+            title + more,
+            f"consume.{name}",
+            who,
+            size=size,
+            loops=loops,
+            scheme="jetstream",
+        )
         for name, title, who in (
             ("messages", "JetStream: read on and on, `ack` each", ("tidings", "natsio")),
             ("fetch", "JetStream: fetch 256, `ack` each", JETSTREAM),
@@ -175,6 +197,13 @@ SERVICE_ROWS = (
     ),
     Row("chain", "framework: subscribe → publish chain", "services.chain", SERVICES),
     Row("raw", "framework: `bytes` body", "services.raw", ("tidings-callback", *SERVICES)),
+    Row(
+        "pulled",
+        "framework: pull consumer, pydantic body, ack after",
+        "stream_services.pulled",
+        SERVICES,
+        scheme="jetstream",
+    ),
 )
 
 IMPORT_ROWS = (
@@ -230,6 +259,7 @@ TARGETS = (
     Target("injected", "faststream", 50, ours="tidings-services"),
     Target("chain", "faststream", 20, ours="tidings-services"),
     Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
+    Target("pulled", "faststream", 15, ours="tidings-services"),
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),
 )

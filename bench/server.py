@@ -19,6 +19,8 @@ PLAIN = 'listen: "127.0.0.1:-1"\nwebsocket { listen: "127.0.0.1:-1", no_tls: tru
 # On a server of its own: one that takes TLS and plain connections on one port looks at each before it
 # greets it.
 ENCRYPTED = 'listen: "127.0.0.1:-1"\ntls {{ cert_file: "{files.cert}", key_file: "{files.key}" }}\n'
+# … and one for streams, which cost a server even where none of them takes what is published.
+STORING = 'listen: "127.0.0.1:-1"\n'
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,32 @@ def nats_servers(binary: Path) -> Iterator[Servers]:
     with tempfile.TemporaryDirectory(prefix="bench-tls-") as folder:
         authority = Authority(Path(folder))
         encrypted = ENCRYPTED.format(files=authority.issue("127.0.0.1"))
-        with _listeners(binary, PLAIN) as plain, _listeners(binary, encrypted) as secure:
-            urls = {"nats": plain["nats"], "ws": plain["websocket"], "tls": secure["nats"]}
+        with (
+            _listeners(binary, PLAIN) as plain,
+            _listeners(binary, encrypted) as secure,
+            _listeners(binary, STORING, stores=True) as storing,
+        ):
+            urls = {
+                "nats": plain["nats"],
+                "ws": plain["websocket"],
+                "tls": secure["nats"],
+                "jetstream": storing["nats"],
+            }
             yield Servers(urls, authority.ca)
 
 
 @contextmanager
-def _listeners(binary: Path, text: str) -> Iterator[Mapping[str, str]]:
-    """One server with `text` as its config; gives the URL of each listener by its kind."""
+def _listeners(binary: Path, text: str, *, stores: bool = False) -> Iterator[Mapping[str, str]]:
+    """One server with `text` as its config; gives the URL of each listener by its kind.
+
+    With `stores` it has JetStream in files, and syncs them when it likes, as it does unless told otherwise.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-nats-") as folder:
         config = Path(folder) / "config"
         config.write_text(text)
-        # JetStream stores in files, and syncs them when it likes, as it does unless told otherwise.
-        stores = ["-js", "-sd", str(Path(folder) / "store")]
-        command = [str(binary), "-c", str(config), "--ports_file_dir", folder, *stores]
+        command = [str(binary), "-c", str(config), "--ports_file_dir", folder]
+        if stores:
+            command += ["-js", "-sd", str(Path(folder) / "store")]
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=log)
         try:

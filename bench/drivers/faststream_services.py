@@ -7,10 +7,11 @@ import logging
 from collections.abc import Callable
 
 from faststream import Context, Depends, Logger
-from faststream.nats import NatsBroker, NatsMessage
+from faststream.nats import JStream, NatsBroker, NatsMessage, PullSub
 from pydantic import BaseModel
 
 from bench.workloads.services import SINK, SOURCE
+from bench.workloads.stream_services import STREAM, SUBJECT
 
 MODULE = "faststream.nats"
 
@@ -74,6 +75,17 @@ async def raw(url: str, handled: Callable[[], None]) -> NatsBroker:
 
     @broker.subscriber(SOURCE)
     async def handler(body: bytes) -> None:
+        handled()
+
+    await broker.start()
+    return broker
+
+
+async def pulled(url: str, handled: Callable[[], None]) -> NatsBroker:
+    broker = NatsBroker(url, logger=None)
+
+    @broker.subscriber(SUBJECT, stream=JStream(STREAM, declare=False), pull_sub=PullSub(batch_size=100))
+    async def handler(reading: Reading) -> None:
         handled()
 
     await broker.start()

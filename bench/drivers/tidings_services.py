@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pydantic import BaseModel
 
 from bench.workloads.services import SINK, SOURCE
+from bench.workloads.stream_services import STREAM, SUBJECT
 from tidings import Context, Depends, Logger
-from tidings.brokers.nats import NatsBroker, NatsMessage
+from tidings.brokers.nats import NatsBroker, NatsMessage, Pull
 
 MODULE = "tidings.brokers.nats"
 
@@ -71,6 +72,17 @@ async def raw(url: str, handled: Callable[[], None]) -> NatsBroker:
 
     @broker.subscriber(SOURCE)
     async def handler(body: bytes) -> None:
+        handled()
+
+    await broker.start()
+    return broker
+
+
+async def pulled(url: str, handled: Callable[[], None]) -> NatsBroker:
+    broker = NatsBroker(url, logger=None)
+
+    @broker.subscriber(SUBJECT, stream=STREAM, pull=Pull(batch=500))
+    async def handler(reading: Reading) -> None:
         handled()
 
     await broker.start()

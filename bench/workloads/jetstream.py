@@ -6,7 +6,7 @@ from bench.drivers import ClientDriver
 from bench.workloads import Run, clock, rate
 
 STREAM = "BENCH"
-SUBJECT = "bench.subject"
+SUBJECT = "stored.subject"
 API_TIMEOUT = 20.0  # seconds; an old stream is deleted with all that is in it
 BATCH = 20  # messages between two looks at the clock, where each is waited for
 WINDOW_BATCH = 500  # … and where none is
@@ -16,7 +16,7 @@ async def stream(driver: ClientDriver, run: Run):
     """A client, and an empty stream that takes `bench.>`."""
     client = await driver.connect(run.url)
     await client.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=API_TIMEOUT)
-    config = {"name": STREAM, "subjects": ["bench.>"], "storage": "file"}
+    config = {"name": STREAM, "subjects": ["stored.>"], "storage": "file"}
     answer = await client.request(
         f"$JS.API.STREAM.CREATE.{STREAM}", json.dumps(config).encode(), timeout=API_TIMEOUT
     )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tidings.app import App
+    from tidings.messaging.acks import AckMessage, AckPolicy, NackMessage, RejectMessage, SkipMessage
+    from tidings.messaging.batch import Batch
     from tidings.messaging.context import ContextRepo
     from tidings.messaging.errors import (
         BrokerConnectionError,
@@ -27,9 +29,13 @@ if TYPE_CHECKING:
     from tidings.messaging.logs import HandlingFilter
     from tidings.messaging.message import Message
     from tidings.messaging.params import Context, Depends, Header, Logger, NoCast, Path
+    from tidings.messaging.retry import Retry
 
 __all__ = [
+    "AckMessage",
+    "AckPolicy",
     "App",
+    "Batch",
     "BrokerConnectionError",
     "BrokerRefusedError",
     "Context",
@@ -40,15 +46,19 @@ __all__ = [
     "Header",
     "Logger",
     "Message",
+    "NackMessage",
     "NoCast",
     "NoRespondersError",
     "NotConnectedError",
     "Path",
     "PublishError",
+    "RejectMessage",
     "RemoteError",
     "RequestTimeoutError",
     "ResultError",
+    "Retry",
     "SetupError",
+    "SkipMessage",
     "TidingsError",
     "ValidationError",
 ]
@@ -56,6 +66,8 @@ __all__ = [
 # The same as the imports above, which a test checks.
 _HOMES = {
     "tidings.app": ("App",),
+    "tidings.messaging.acks": ("AckMessage", "AckPolicy", "NackMessage", "RejectMessage", "SkipMessage"),
+    "tidings.messaging.batch": ("Batch",),
     "tidings.messaging.context": ("ContextRepo",),
     "tidings.messaging.errors": (
         "BrokerConnectionError",
@@ -74,6 +86,7 @@ _HOMES = {
     "tidings.messaging.logs": ("HandlingFilter",),
     "tidings.messaging.message": ("Message",),
     "tidings.messaging.params": ("Context", "Depends", "Header", "Logger", "NoCast", "Path"),
+    "tidings.messaging.retry": ("Retry",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Unpack
 
+from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
 from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
 from tidings.messaging.endpoints import Destination, Source
@@ -23,6 +24,8 @@ class Native:
     headers: dict[str, str] = field(default_factory=dict)
     reply: str = ""
     address: str = "in"
+    deliveries: int = 1
+    settled: list[str] = field(default_factory=list)  # how; should be once
 
 
 @dataclass
@@ -86,6 +89,41 @@ class FakeDestination(Destination):
         return self.address
 
 
+class FakeSettler(Settler):
+    """Notes in each message how it was settled."""
+
+    def __init__(self) -> None:
+        self.buried: list[tuple[str, Native, dict[str, str]]] = []
+        self.refuses: set[str] = set()  # what raises: "ack", "bury" …
+
+    async def ack(self, native: Native) -> None:
+        self._settle(native, "ack")
+
+    async def nack(self, native: Native, delay: float | None) -> None:
+        self._settle(native, "nack" if delay is None else f"nack {delay:g}")
+
+    async def reject(self, native: Native, reason: str) -> None:
+        self._settle(native, f"reject {reason}")
+
+    def is_settled(self, native: Native) -> bool:
+        return bool(native.settled)
+
+    def deliveries(self, native: Native) -> int:
+        return native.deliveries
+
+    async def bury(self, native: Native, address: str, headers: Mapping[str, str]) -> None:
+        if "bury" in self.refuses:
+            raise PublishError("no stream")
+        self.buried.append((address, native, dict(headers)))
+
+    def _settle(self, native: Native, how: str) -> None:
+        if how.split()[0] in self.refuses:
+            raise BrokerConnectionError("gone")
+        if native.settled:
+            raise RuntimeError("settled already")
+        native.settled.append(how)
+
+
 class FakeClient:
     """The native client."""
 
@@ -104,6 +142,10 @@ class FakeAdapter(Adapter[FakeSource, FakeDestination]):
         self.refused: set[str] = set()  # addresses that nothing can be sent to
         self.left = 0  # what `close` finds not handled
         self.is_open = False
+        self.settling: FakeSettler | None = None  # for all sources
+
+    def settler(self, source: FakeSource) -> Settler | None:
+        return self.settling
 
     @property
     def client(self) -> FakeClient:

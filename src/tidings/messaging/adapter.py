@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
+from .acks import Settler
 from .endpoints import Destination, Source
 from .message import Message
 
@@ -18,7 +19,8 @@ SourceT = TypeVar("SourceT", bound=Source, contravariant=True)
 DestinationT = TypeVar("DestinationT", bound=Destination, contravariant=True)
 
 Handle: TypeAlias = Callable[[Any], Awaitable[object]]
-"""Awaited with each native message of a source; raises nothing but CancelledError."""
+"""Awaited with each native message of a source, or each list of them where it has a `batch`; raises nothing
+but CancelledError. As many at once as the source has workers."""
 Send: TypeAlias = Callable[[bytes, Mapping[str, str]], Awaitable[object]]
 """Publishes a body with its headers. PublishError, BrokerConnectionError."""
 Stop: TypeAlias = Callable[[float], Awaitable[int]]
@@ -81,9 +83,9 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
 
     @abstractmethod
     async def listen(self, source: SourceT, handle: Handle) -> Stop:
-        """Await `handle` with each message of the source, one at a time.
+        """Await `handle` with each message of the source, or each batch, as many at once as it has workers.
 
-        The context of the source's handlers is its own (`contextvars.Context`).
+        The context of each worker is its own (`contextvars.Context`).
         """
 
     @abstractmethod
@@ -93,6 +95,14 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
     @abstractmethod
     def message_factory(self, source: SourceT) -> Callable[[Any], Message[Any]]:
         """What makes the messages of the source out of native ones."""
+
+    def message_type_of(self, source: SourceT) -> type[Message[Any]]:
+        """What that makes."""
+        return self.message_type
+
+    def settler(self, source: SourceT) -> Settler | None:
+        """What settles the messages of the source; None where they are not settled."""
+        return None
 
     @abstractmethod
     def sender(self, destination: DestinationT) -> Send:

@@ -79,7 +79,7 @@ class BrokerKeywords(TypedDict, total=False):
 class Consumer(Protocol):
     """What a broker knows of its subscribers."""
 
-    async def start(self) -> None:
+    async def listen(self) -> None:
         """Listen; does nothing where it listens already."""
 
     def feeds(self, other: Any, /) -> bool:
@@ -166,7 +166,7 @@ class Broker(Generic[AdapterT]):
         """
         await self.connect()
         for subscriber in self.subscribers:
-            await subscriber.start()
+            await subscriber.listen()
         await self.adapter.ready()
 
     async def drain(self) -> None:

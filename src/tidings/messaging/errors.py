@@ -15,6 +15,8 @@
         ├── NotConnectedError    used before `connect()` or after `stop()`
         └── BrokerRefusedError   the broker refuses who we are; trying again would not help
 
+What a handler raises to say what becomes of its message is no error: `acks.Verdict`.
+
 Errors of a broker's client become one of these in that adapter's table, with the original as their
 cause.
 """

@@ -29,7 +29,7 @@ from .sources import (
     text_caster,
 )
 
-__all__ = ["Overrides", "Surroundings", "is_async", "payload_of", "with_injection"]
+__all__ = ["Overrides", "Surroundings", "is_async", "payload_of", "payload_parameters", "with_injection"]
 
 Overrides: TypeAlias = Mapping[Callable[..., Any], Callable[..., Any]]
 """Functions to call in the place of dependencies."""
@@ -118,23 +118,24 @@ def with_injection(
 def payload_of(signature: Signature, surroundings: Surroundings) -> Payload:
     """How the payload parameters of a function and its dependencies are filled."""
     return payload_for(
-        _payload_parameters(signature, surroundings, ()),
+        payload_parameters(signature, surroundings),
         surroundings.channel,
         validate=surroundings.validate,
         decoder=surroundings.decoder,
     )
 
 
-def _payload_parameters(
-    signature: Signature, surroundings: Surroundings, within: tuple[Any, ...]
+def payload_parameters(
+    signature: Signature, surroundings: Surroundings, within: tuple[Any, ...] = ()
 ) -> Iterator[Parameter]:
+    """The parameters of a function and its dependencies that ask for nothing but the payload."""
     for parameter in signature.parameters:
         if isinstance(parameter.marker, DependsMarker):
             function = _function_of(parameter.marker, surroundings)
             if function in within:
                 raise SetupError(f"the dependency {describe(function)} depends on itself")
             inner = read_signature(function)
-            yield from _payload_parameters(inner, surroundings, (*within, function))
+            yield from payload_parameters(inner, surroundings, (*within, function))
         elif parameter.marker is None and not _is_given(parameter, surroundings):
             yield parameter
 

@@ -89,6 +89,25 @@ class Message(ABC, Generic[NativeT]):
         """
         return _reader_for(into).read(self.body, self.content_type)
 
+    # Settling. Here for a source whose messages nobody wants to hear about: a handler need not know.
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nobody waits to hear what becomes of it (any more)."""
+        return True
+
+    async def ack(self) -> None:
+        """Say that it is done; does nothing where it is settled, as do the next three."""
+
+    async def nack(self, delay: float | None = None) -> None:
+        """Say that it is not done and shall come again, after so many seconds; None is at once."""
+
+    async def reject(self, reason: str = "") -> None:
+        """Say that it is not done and shall not come again."""
+
+    async def in_progress(self) -> None:
+        """Say that it is being worked on and takes its time, so that it does not come again meanwhile."""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.channel!r} {len(self.body)} bytes>"
 

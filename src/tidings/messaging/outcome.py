@@ -11,13 +11,17 @@ RemoteError that the   its own, as the handler raised it
 handler raised itself
 any other              500     the name of its type; its text stays in our log
 =====================  ======  =====================================================
+
+`AckMessage` and `SkipMessage` are no failures, and nobody is told of them.
 """
 
 from asyncio import CancelledError, current_task
 from collections.abc import Callable, Sequence
+from logging import Logger
 from time import perf_counter
 from typing import Any
 
+from .acks import AckMessage, SkipMessage, Verdict
 from .adapter import Send
 from .broker import Broker
 from .codec import Encoded
@@ -25,7 +29,7 @@ from .errors import RemoteError, ValidationError
 from .handling import Handling
 from .message import Message
 
-__all__ = ["FAILURES", "Outcome", "error_reply"]
+__all__ = ["FAILURES", "Outcome", "are_cancelled", "error_reply", "log_failure", "payload_head"]
 
 FAILURES = (Exception, CancelledError)
 """What a handler may fail with. It gets CancelledError also from something else that it awaits."""
@@ -81,10 +85,12 @@ class Outcome:
         Raises:
             CancelledError: `error`, where it is we who are cancelled.
         """
-        if isinstance(error, CancelledError) and _are_cancelled():
+        if isinstance(error, CancelledError) and are_cancelled():
             raise error
+        if isinstance(error, (AckMessage, SkipMessage)):
+            return
         message = self.here.message()
-        self._log_failure(message, error)
+        log_failure(self._broker.logger, message, error)
         if not self.replies or message.replied or not message.reply_to:
             return
         try:
@@ -110,15 +116,24 @@ class Outcome:
             extra={"duration_ms": milliseconds},
         )
 
-    def _log_failure(self, message: Message[Any], error: BaseException) -> None:
-        logger, where = self._broker.logger, (message.channel, message.correlation_id)
-        if isinstance(error, ValidationError):
-            head = message.body[:_HEAD]
-            logger.error("%s | %s | %s; payload: %r", *where, error, head, extra={"payload_head": head})
-        elif _is_deliberate(error):
-            logger.warning("%s | %s | answered with %s", *where, error)
-        else:
-            logger.error("%s | %s | %s: %s", *where, type(error).__name__, error, exc_info=error)
+
+def log_failure(logger: Logger, message: Message[Any], error: BaseException) -> None:
+    """Write that the handler of `message` failed, and how."""
+    where = (message.channel, message.correlation_id)
+    if isinstance(error, ValidationError):
+        head = payload_head(message)
+        logger.error("%s | %s | %s; payload: %r", *where, error, head, extra={"payload_head": head})
+    elif isinstance(error, Verdict):
+        logger.warning("%s | %s | %s: %s", *where, type(error).__name__, error)
+    elif _is_deliberate(error):
+        logger.warning("%s | %s | answered with %s", *where, error)
+    else:
+        logger.error("%s | %s | %s: %s", *where, type(error).__name__, error, exc_info=error)
+
+
+def payload_head(message: Message[Any]) -> bytes:
+    """As much of the payload as a log shows."""
+    return message.body[:_HEAD]
 
 
 def error_reply(error: BaseException) -> tuple[str, str]:
@@ -134,6 +149,7 @@ def _is_deliberate(error: BaseException) -> bool:
     return isinstance(error, RemoteError) and error.response is None
 
 
-def _are_cancelled() -> bool:
+def are_cancelled() -> bool:
+    """Whether it is the current task that is to end."""
     task = current_task()
     return task is None or task.cancelling() > 0

@@ -11,19 +11,23 @@ raw         one parameter, `bytes`                       for a reply, a publishe
 whole       one parameter, which the body alone decides  likewise
 fields      several payload parameters                   likewise
 injected    everything else                              always
+batch       a list of messages, see `batch_plan`         for a failure, or an injected value
 ==========  ===========================================  ==================================
 
 Every shape notes first what it handles, so that whatever runs in the handler knows the message, and
-lets nothing out but CancelledError. A plan handles one message at a time.
+lets nothing out but CancelledError. A plan handles one message at a time, so a source with several
+workers has as many. Where messages are settled, `settling` is around the shape, and gets its failures.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
 from time import perf_counter
 from typing import Any, TypeAlias
 
 from .adapter import Adapter, Handle
+from .batch_plan import batch_run
 from .broker import Broker
 from .endpoints import Source
 from .errors import SetupError
@@ -31,43 +35,76 @@ from .handling import Handling, handling
 from .injection import Overrides, Surroundings, is_async, payload_of, with_injection
 from .outcome import FAILURES, Outcome
 from .payload import Payload
+from .settling import Settling, settling_for
 from .signature import Signature, describe, read_signature
 from .validation import encoder_for, untouched
 
 __all__ = ["plan_for"]
 
 Call: TypeAlias = Callable[..., Awaitable[Any]]
-Run: TypeAlias = Callable[[Any], Coroutine[Any, Any, bool]]
+Run: TypeAlias = Callable[[Any], Awaitable[bool]]
 """Handles a native message; whether the handler and its publishers came to their end."""
 
 
 def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -> Handle:
-    """What to await with each native message of `source`.
+    """What to await with each native message of `source`, or each list of them where it has a `batch`.
 
     Raises:
-        SetupError: the handler asks for something that cannot be.
+        SetupError: the handler asks for something that cannot be, or the source does.
     """
+    source.check()
+    settling = settling_for(source, broker.adapter.settler(source), broker)
+    plans = [_plan(handler, broker, source, settling) for _ in range(source.workers)]
+    return plans[0] if len(plans) == 1 else _whichever_is_free(plans)
+
+
+def _whichever_is_free(plans: list[Handle]) -> Handle:
+    async def handle(native: Any) -> None:
+        plan = plans.pop()
+        try:
+            await plan(native)
+        finally:
+            plans.append(plan)
+
+    return handle
+
+
+def _plan(
+    handler: Callable[..., Any], broker: Broker[Any], source: Source, settling: Settling | None
+) -> Handle:
     signature = read_signature(handler)
     _check(handler, signature)
     surroundings = _surroundings(broker, source)
     encode = encoder_for(signature.returns, validate=surroundings.validate, encoder=broker.options.encoder)
     sends = [output.sender() for output in broker.outputs_of(handler)]
-    here = Handling(broker.adapter.message_factory(source))
-    outcome = Outcome(broker, encode, sends, here, replies=not source.no_reply)
+    message_of = broker.adapter.message_factory(source)
     call = handler if is_async(handler) else broker.threads.wrap(handler)
-    plan = _Plan(broker.adapter, call, outcome)
-    payload = payload_of(signature, surroundings)
-    if payload.read_body is None or not _is_payload_only(signature, payload):
-        run = _injected(plan, signature, surroundings, payload, broker.overrides)
-    elif len(payload.names) > 1:
-        run = _fields(plan, payload, payload.read_body)
-    elif payload.read_body is untouched:
-        run = _raw(plan)
+    run: Run
+    if source.batch is not None and settling is not None:
+        here = Handling(lambda natives: message_of(natives[0]))
+        outcome = Outcome(broker, encode, sends, here, replies=False)
+        run = batch_run(call, signature, surroundings, message_of, outcome, settling, broker)
     else:
-        run = _whole(plan, payload, payload.read_body)
+        here = Handling(message_of)
+        outcome = Outcome(broker, encode, sends, here, replies=source.answers)
+        fail = outcome.fail if settling is None else partial(settling.fail, here)
+        run = _single(_Plan(broker.adapter, call, outcome, fail), signature, surroundings, broker.overrides)
+        if settling is not None:
+            run = settling.around(run)
     if broker.logger.isEnabledFor(broker.options.log_level):
         return _logged(run, outcome)
     return run
+
+
+def _single(plan: "_Plan", signature: Signature, surroundings: Surroundings, overrides: Overrides) -> "Run":
+    payload = payload_of(signature, surroundings)
+    if payload.read_body is None or not _is_payload_only(signature, payload):
+        return _injected(plan, signature, surroundings, payload, overrides)
+    if len(payload.names) > 1:
+        return _fields(plan, payload, payload.read_body)
+    if payload.read_body is untouched:
+        return _raw(plan)
+    return _whole(plan, payload, payload.read_body)
 
 
 def _check(handler: Callable[..., Any], signature: Signature) -> None:
@@ -80,7 +117,7 @@ def _check(handler: Callable[..., Any], signature: Signature) -> None:
 def _surroundings(broker: Broker[Any], source: Source) -> Surroundings:
     return Surroundings(
         channel=source.channel,
-        message_type=broker.adapter.message_type,
+        message_type=broker.adapter.message_type_of(source),
         path_names=source.path_names,
         given={
             "broker": broker,
@@ -107,6 +144,7 @@ class _Plan:
     adapter: Adapter[Any, Any]
     call: Call
     outcome: Outcome
+    fail: Callable[[BaseException], Awaitable[None]]
 
 
 # The shapes repeat themselves, because a call more for each message is what they are there to save.
@@ -115,7 +153,7 @@ class _Plan:
 def _raw(plan: _Plan) -> Run:
     call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
-    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.outcome.fail
+    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.fail
 
     async def run(native: Any) -> bool:
         if handling.get() is not here:
@@ -136,7 +174,7 @@ def _raw(plan: _Plan) -> Run:
 def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> Run:
     call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
-    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.outcome.fail
+    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.fail
 
     async def run(native: Any) -> bool:
         if handling.get() is not here:
@@ -161,7 +199,7 @@ def _whole(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> 
 def _fields(plan: _Plan, payload: Payload, read_body: Callable[[bytes], Any]) -> Run:
     call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     body_of, reply_of = plan.adapter.body_of, plan.adapter.reply_of
-    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.outcome.fail
+    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.fail
 
     async def run(native: Any) -> bool:
         if handling.get() is not here:
@@ -188,7 +226,7 @@ def _injected(
 ) -> Run:
     call, publishes, replies = plan.call, plan.outcome.publishes, plan.outcome.replies
     reply_of = plan.adapter.reply_of
-    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.outcome.fail
+    here, deliver, fail = plan.outcome.here, plan.outcome.deliver, plan.fail
     message_of = here.message_of
     invoke = with_injection(call, signature, surroundings, payload)
     overridden = replace(surroundings, overrides=overrides)

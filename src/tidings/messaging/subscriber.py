@@ -56,6 +56,11 @@ class Subscriber:
         return self._stop is not None
 
     async def start(self) -> None:
+        """Listen; when it returns, the broker delivers. Raises as `listen`."""
+        await self.listen()
+        await self.broker.adapter.ready()
+
+    async def listen(self) -> None:
         """Compile the handler and listen; does nothing where it listens, or has no handler.
 
         Raises:

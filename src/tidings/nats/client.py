@@ -10,8 +10,6 @@ from tidings.nats.core.options import options_from
 
 if TYPE_CHECKING:
     from tidings.nats.core.connect_options import ConnectOptions
-
-if TYPE_CHECKING:
     from tidings.nats.jetstream import ContextOptions, JetStream
 
 __all__ = ["Client", "connect"]

@@ -9,11 +9,12 @@ import pytest
 
 GOOD = """
 from typing import Annotated, assert_type
-from tidings import Context, Depends, Header, Logger, NoCast, Path
+from tidings import Batch, Context, Depends, Header, Logger, NoCast, Path
 from tidings.brokers.nats import NatsBroker, NatsMessage
 from tidings.messaging.publisher import Publisher
 from tidings.messaging.subscriber import Subscriber
 from tidings.nats import Client
+from tidings.nats.jetstream import PubAck
 
 broker = NatsBroker("nats://localhost:4222", name="x", validate=False, graceful_timeout=1.0)
 
@@ -42,6 +43,9 @@ async def main() -> None:
     async with broker as entered:
         assert_type(entered, NatsBroker)
         assert_type(entered.client, Client)
+        assert_type(await entered.publish(1, "x"), None)
+        assert_type(await entered.publish(1, "x", stream="S", msg_id="a", timeout=1), PubAck)
+        entered.subscriber("x", stream="S", durable="d", workers=2, batch=Batch(5), deliver_policy="new")
         answer = await entered.request(1, "x")
         assert_type(answer, NatsMessage)
         assert_type(await answer.decode(int), int)

@@ -1,7 +1,21 @@
 """The NATS adapter, over `tidings.nats`."""
 
+from typing import TYPE_CHECKING, Any
+
 from .broker import NatsBroker
 from .message import NatsMessage
-from .options import NatsDestination, NatsSource
+from .options import NatsDestination, NatsSource, Pull
 
-__all__ = ["NatsBroker", "NatsDestination", "NatsMessage", "NatsSource"]
+if TYPE_CHECKING:
+    from .stream_message import NatsStreamMessage
+
+__all__ = ["NatsBroker", "NatsDestination", "NatsMessage", "NatsSource", "NatsStreamMessage", "Pull"]
+
+
+def __getattr__(name: str) -> Any:
+    # It brings JetStream with it, which who listens to plain subjects need not load.
+    if name == "NatsStreamMessage":
+        from .stream_message import NatsStreamMessage
+
+        return NatsStreamMessage
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

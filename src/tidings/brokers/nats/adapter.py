@@ -3,19 +3,26 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from functools import partial
 from logging import Logger
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
-from tidings.messaging.errors import NotConnectedError, RemoteError, SetupError
+from tidings.messaging.errors import NotConnectedError, PublishError, RemoteError, SetupError
 from tidings.messaging.message import Message
 from tidings.nats import Client, ConnectOptions, DrainTimeoutError, Error, Subscription, connect
 
 from .errors import translated
 from .message import NatsMessage
 from .options import NatsDestination, NatsSource
+
+if TYPE_CHECKING:  # JetStream is loaded by who uses it
+    from tidings.nats.jetstream import ContextOptions, JetStream, PubAck, PublishOptions
+
+    from .listening import StreamListening
 
 __all__ = ["DEFAULT_SERVER", "SERVERS_VARIABLE", "NatsAdapter"]
 
@@ -35,18 +42,31 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             TIDINGS_NATS_SERVERS, or else nats://localhost:4222.
         options: of the client. Without callbacks of theirs the connection's events are logged.
         logger: for those.
+        context: where and how JetStream is reached.
     """
 
     message_type = NatsMessage
     body_of = attrgetter("data")
     reply_of = attrgetter("reply")
 
-    def __init__(self, servers: str | Sequence[str] | None, options: ConnectOptions, logger: Logger) -> None:
+    def __init__(
+        self,
+        servers: str | Sequence[str] | None,
+        options: ConnectOptions,
+        logger: Logger,
+        context: "ContextOptions | None" = None,
+    ) -> None:
         given = servers or os.environ.get(SERVERS_VARIABLE) or DEFAULT_SERVER
         self._servers = given.split(",") if isinstance(given, str) else list(given)
         self._options = _logging_callbacks(logger) | options
+        self._context: ContextOptions = context or {}
+        self._logger = logger
         self._client: Client | None = None
+        self._jetstream: JetStream | None = None
         self._subscriptions: list[Subscription] = []
+        self._listenings: list[StreamListening] = []
+        self._is_ready = False
+        self._closing: asyncio.Task[int] | None = None
 
     @property
     def address(self) -> str:
@@ -71,6 +91,16 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             )
         return self._client
 
+    @property
+    def jetstream(self) -> "JetStream":
+        """Streams, over the native client. NotConnectedError as `client`."""
+        if self._jetstream is None:
+            try:
+                self._jetstream = self.client.jetstream(**self._context)
+            except (Error, TypeError) as error:
+                raise SetupError(f"the options of jetstream: {error}") from error
+        return self._jetstream
+
     async def open(self) -> None:
         """Connect, trying each server once."""
         try:
@@ -82,19 +112,31 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
 
     async def close(self, timeout: float) -> int:
         """Drain the client; see `Adapter.close`."""
+        if any(each.runs_here for each in self._listenings):
+            # Goes on behind the handler that calls us, which has the time to come to its end.
+            self._closing = asyncio.get_running_loop().create_task(self._close(timeout))
+            return 0
+        return await self._close(timeout)
+
+    async def _close(self, timeout: float) -> int:
         client = self.client
-        if asyncio.current_task() in [each.worker for each in self._subscriptions]:
+        deadline = asyncio.get_running_loop().time() + timeout
+        await asyncio.gather(*(each.end(timeout) for each in self._listenings))
+        self._listenings.clear()
+        self._is_ready = False
+        if asyncio.current_task() in [task for each in self._subscriptions for task in each.tasks]:
             await client.drain(timeout)  # goes on behind the handler that calls us
             return 0
         drain = asyncio.ensure_future(client.drain(timeout=_FOREVER))
         left = 0
         try:
-            await asyncio.wait([drain], timeout=timeout)
+            await asyncio.wait([drain], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
             left = sum(_unhandled(subscription) for subscription in self._subscriptions)
         finally:
             await client.close()
             workers = [worker for each in self._subscriptions for worker in each.stop()]
-            self._client = None
+            if self._client is client:
+                self._client = self._jetstream = None
             self._subscriptions.clear()
             drain.cancel()
             await asyncio.wait([drain, *workers], timeout=_PATIENCE)
@@ -111,7 +153,11 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         return True
 
     async def listen(self, source: NatsSource, handle: Handle) -> Stop:
-        """Subscribe; one worker awaits `handle` for each message, in order."""
+        """Subscribe, or make ready to read from the source's stream."""
+        if source.stream is not None:
+            return await self._listen_to_stream(source, handle)
+        if source.workers > 1:
+            handle = _in_contexts(handle, source.workers)
         try:
             subscription = await self.client.subscribe(
                 source.pattern.subject,
@@ -120,15 +166,33 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
                 max_msgs=source.max_msgs,
                 pending_msgs_limit=source.pending_msgs_limit,
                 pending_bytes_limit=source.pending_bytes_limit,
+                workers=source.workers,
             )
         except Error as error:
             raise translated(error) from error
         self._subscriptions.append(subscription)
         return partial(self._end, subscription)
 
+    async def _listen_to_stream(self, source: NatsSource, handle: Handle) -> Stop:
+        from .listening import StreamListening
+
+        listening = StreamListening(self.jetstream, source, handle, self._logger)
+        await listening.declare()
+        self._listenings.append(listening)
+        if self._is_ready:
+            listening.begin()
+
+        async def stop(timeout: float) -> int:
+            if not listening.runs_here and listening in self._listenings:
+                self._listenings.remove(listening)
+            await listening.end(timeout)
+            return 0  # what is not handled is not lost: the stream has it
+
+        return stop
+
     async def _end(self, subscription: Subscription, timeout: float) -> int:
         # Ended by its own handler it still runs; `close` must know.
-        if subscription in self._subscriptions and subscription.worker is not asyncio.current_task():
+        if subscription in self._subscriptions and asyncio.current_task() not in subscription.tasks:
             self._subscriptions.remove(subscription)
         if subscription.is_closed or subscription.is_draining:
             return 0
@@ -143,19 +207,46 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         return 0
 
     async def ready(self) -> None:
-        """Wait until the server has seen every subscription."""
+        """Wait until the server has seen every subscription, then ask for what streams have stored.
+
+        What handlers publish while they work that off finds the other subscribers there.
+        """
         try:
             await self.client.flush()
         except Error as error:
             raise translated(error) from error
+        self._is_ready = True
+        for listening in self._listenings:
+            listening.begin()
+
+    def message_type_of(self, source: NatsSource) -> type[NatsMessage]:
+        """`NatsStreamMessage` for one of a stream."""
+        if source.stream is None:
+            return NatsMessage
+        from .stream_message import NatsStreamMessage
+
+        return NatsStreamMessage
 
     def message_factory(self, source: NatsSource) -> Callable[[Any], NatsMessage]:
         """Messages that know the named parts of the subject."""
-        pattern = source.pattern
-        return (lambda native: NatsMessage(native, pattern)) if pattern.names else NatsMessage
+        make, pattern = self.message_type_of(source), source.pattern
+        return (lambda native: make(native, pattern)) if pattern.names else make
+
+    def settler(self, source: NatsSource) -> Settler | None:
+        """What settles messages of a stream; None where its consumer does not want to hear of them."""
+        if source.stream is None:
+            return None
+        from .declaring import consumer_config, settles
+        from .stream_message import NatsSettler
+
+        if not settles(source):
+            return None
+        return NatsSettler(self.jetstream, consumer_config(source).max_deliver)
 
     def sender(self, destination: NatsDestination) -> Send:
         """What publishes to the subject of the destination."""
+        if destination.stream:
+            return self._stream_sender(destination)
         publish, subject, reply_to = self.client.publish, destination.subject, destination.reply_to
         always = destination.headers
 
@@ -166,6 +257,38 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
                 raise translated(error) from error
 
         return send
+
+    def _stream_sender(self, destination: NatsDestination) -> Send:
+        if destination.reply_to:
+            raise SetupError(f"reply_to of {destination.subject!r}: what a stream stores asks for no answer")
+        subject, stream, always = destination.subject, destination.stream, destination.headers
+
+        async def send(body: bytes, headers: Mapping[str, str]) -> "PubAck":
+            return await self.publish_to_stream(
+                subject, body, {**always, **headers} if always else headers, stream, None, {}
+            )
+
+        return send
+
+    async def publish_to_stream(
+        self,
+        subject: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        stream: str,
+        timeout: float | None,
+        options: "PublishOptions",
+    ) -> "PubAck":
+        """Publish to a subject and wait until the stream has it. PublishError, BrokerConnectionError."""
+        from tidings.nats.jetstream.errors import JetStreamError
+
+        asked: PublishOptions = {**options, "expected_stream": stream}
+        try:
+            return await self.jetstream.publish(subject, body, headers=headers, timeout=timeout, **asked)
+        except JetStreamError as error:
+            raise PublishError(f"stream {stream!r} did not take a message on {subject!r}: {error}") from error
+        except Error as error:
+            raise translated(error) from error
 
     async def publish(
         self, subject: str, body: bytes, headers: Mapping[str, str], reply_to: str = ""
@@ -210,8 +333,26 @@ _FOREVER = 365 * 24 * 3600.0  # seconds: `close` has a timeout of its own
 
 
 def _unhandled(subscription: Subscription) -> int:
-    """Messages that wait, and the one in the handler's hands."""
-    return subscription.pending_msgs + (subscription.worker is not None)
+    """Messages that wait, and those in the handlers' hands."""
+    return subscription.unhandled + len(subscription.tasks)
+
+
+def _in_contexts(handle: Handle, workers: int) -> Handle:
+    """`handle` for workers that share a context, in one of its own each."""
+    contexts = [copy_context() for _ in range(workers)]
+
+    async def handle_in_context(native: Any) -> None:
+        context = contexts.pop()
+        try:
+            await asyncio.create_task(_ended(handle, native), context=context)
+        finally:
+            contexts.append(context)
+
+    return handle_in_context
+
+
+async def _ended(handle: Handle, native: Any) -> None:
+    await handle(native)
 
 
 def _one_line(text: str) -> str:

@@ -1,7 +1,7 @@
 """`NatsBroker`: a service's connection to NATS."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
@@ -12,6 +12,9 @@ from tidings.nats import Client, ConnectOptions
 from .adapter import NatsAdapter
 from .message import NatsMessage
 from .options import NatsDestination, NatsKeywords, NatsSource
+
+if TYPE_CHECKING:  # JetStream is loaded by who uses it
+    from tidings.nats.jetstream import ContextOptions, PubAck, PublishOptions
 
 __all__ = ["NatsBroker"]
 
@@ -31,6 +34,7 @@ class NatsBroker(Broker[NatsAdapter]):
     Args:
         servers: one URL, several with commas between, or a sequence; None for those of the variable
             TIDINGS_NATS_SERVERS, or else nats://localhost:4222.
+        jetstream: where and how streams are reached, as `JetStreamOptions` says: ``{"domain": "hub"}``.
         options: those of every broker (`BrokerOptions`) and those of the NATS client
             (`tidings.nats.Options`), for example ``name="shop", max_reconnect_attempts=-1``.
 
@@ -40,18 +44,26 @@ class NatsBroker(Broker[NatsAdapter]):
     subscriber = SubscriberMethod(NatsSource)
     publisher = PublisherMethod(NatsDestination)
 
-    def __init__(self, servers: str | Sequence[str] | None = None, **options: Unpack[NatsKeywords]) -> None:
+    def __init__(
+        self,
+        servers: str | Sequence[str] | None = None,
+        *,
+        jetstream: "ContextOptions | None" = None,
+        **options: Unpack[NatsKeywords],
+    ) -> None:
         of_broker = {key: value for key, value in options.items() if key in _OF_BROKER}
         of_client = {key: value for key, value in options.items() if key not in _OF_BROKER}
         declared = BrokerOptions(**cast(BrokerKeywords, of_broker))
         logger = logger_for(declared.logger)
-        super().__init__(NatsAdapter(servers, cast(ConnectOptions, of_client), logger), declared)
+        adapter = NatsAdapter(servers, cast(ConnectOptions, of_client), logger, jetstream)
+        super().__init__(adapter, declared)
 
     @property
     def client(self) -> Client:
         """The native client, with all that NATS can do. NotConnectedError before `connect`."""
         return self.adapter.client
 
+    @overload
     async def publish(
         self,
         message: Any,
@@ -60,22 +72,58 @@ class NatsBroker(Broker[NatsAdapter]):
         headers: Mapping[str, str] | None = None,
         reply_to: str = "",
         correlation_id: str = "",
-    ) -> None:
-        """Publish a message.
+    ) -> None: ...
+    @overload
+    async def publish(
+        self,
+        message: Any,
+        subject: str,
+        *,
+        stream: str,
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+        timeout: float | None = None,
+        **options: "Unpack[PublishOptions]",
+    ) -> "PubAck": ...
+    async def publish(
+        self,
+        message: Any,
+        subject: str,
+        *,
+        stream: str = "",
+        headers: Mapping[str, str] | None = None,
+        reply_to: str = "",
+        correlation_id: str = "",
+        timeout: float | None = None,
+        **options: Any,
+    ) -> "PubAck | None":
+        """Publish a message, to whoever listens or into a stream.
 
         Args:
             message: the value; see `messaging.codec` for how it becomes a body.
             subject: a literal subject.
+            stream: the stream that must store it; returns when it has, with its acknowledgement.
             headers: sent along.
-            reply_to: the subject for answers.
+            reply_to: the subject for answers; not for a stream.
             correlation_id: by default that of the message being handled, else a new one.
+            timeout: seconds for the stream's acknowledgement; None is 5.
+            options: what the message asks of its stream: ``msg_id``, ``expected_last_seq``, ``ttl``,
+                ``schedule`` and more, see `tidings.nats.jetstream.PublishOptions`.
 
         Raises:
             NotConnectedError: `connect` or `start` was not called.
-            PublishError: the message has no JSON form, or NATS does not take it.
+            PublishError: the message has no JSON form, or NATS does not take it, or does not say so in time.
         """
         body, composed = self.compose(message, headers, correlation_id)
+        if stream:
+            if reply_to:
+                raise TypeError("reply_to and stream: what a stream stores asks for no answer")
+            given = cast("PublishOptions", options)
+            return await self.adapter.publish_to_stream(subject, body, composed, stream, timeout, given)
+        if options or timeout is not None:
+            raise TypeError(f"{', '.join(options) or 'timeout'}: for a stream, so say stream=")
         await self.adapter.publish(subject, body, composed, reply_to)
+        return None
 
     async def request(
         self,

@@ -1,0 +1,161 @@
+"""A handler of batches compiled: what `plan` is for one message, for a list of them.
+
+::
+
+    @broker.subscriber("orders.*", stream="ORDERS", durable="w", batch=Batch(100))
+    async def handler(orders: list[Order], messages: list[NatsMessage]) -> None: ...
+
+Each item is read and validated by itself. One that is not valid is settled as such, and the handler gets the
+others. What it asks for beside lists, it gets of the first message.
+"""
+
+from asyncio import CancelledError
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any, get_args, get_origin
+
+from .broker import Broker
+from .errors import SetupError, ValidationError
+from .handling import handling
+from .injection import Surroundings, payload_parameters, with_injection
+from .message import Message
+from .outcome import FAILURES, Outcome
+from .params import MISSING
+from .payload import Payload, payload_for
+from .settling import Settling
+from .signature import Parameter, Signature
+
+__all__ = ["batch_run"]
+
+
+def batch_run(
+    call: Callable[..., Awaitable[Any]],
+    signature: Signature,
+    surroundings: Surroundings,
+    message_of: Callable[[Any], Message[Any]],
+    outcome: Outcome,
+    settling: Settling,
+    broker: Broker[Any],
+) -> Callable[[Any], Awaitable[bool]]:
+    """Handles a list of native messages; whether the handler and its publishers came to their end.
+
+    Raises:
+        SetupError: a payload parameter is not a list.
+    """
+    items, messages = _parameters_of(signature, surroundings)
+    payload = payload_for(
+        items, surroundings.channel, validate=surroundings.validate, decoder=surroundings.decoder
+    )
+    read = _reader(payload, broker, message_of)
+    here, deliver, publishes = outcome.here, outcome.deliver, outcome.publishes
+    overrides, overridden = broker.overrides, replace(surroundings, overrides=broker.overrides)
+    batch: list[Sequence[Any]] = [(), ()]  # what is handled now: the values, the native messages
+
+    def lists(_: Message[Any]) -> Sequence[Any]:
+        values, natives = batch
+        return [
+            *(values for _ in payload.names),
+            *(natives if is_native else [message_of(each) for each in natives] for _, is_native in messages),
+        ]
+
+    filled = Payload(surroundings.channel, (*payload.names, *(name for name, _ in messages)), lists)
+    is_plain = len(signature.parameters) == 1 and len(payload.names) == 1 and not messages
+    is_plain = is_plain and not signature.parameters[0].by_keyword
+    invoke = with_injection(call, signature, surroundings, filled)
+
+    async def handle(values: list[Any], natives: list[Any]) -> Any:
+        if is_plain:
+            return await call(values)
+        batch[:] = values, natives
+        if overrides:
+            return await with_injection(call, signature, overridden, filled)(here.message())
+        return await invoke(here.message())
+
+    async def read_all(natives: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        values, valid = [], []
+        for native in natives:
+            try:
+                values.append(read(native))
+            except ValidationError as error:
+                await settling.fail_all([native], message_of, error)
+            else:
+                valid.append(native)
+        return values, valid
+
+    async def run(natives: Any) -> bool:
+        if handling.get() is not here:
+            handling.set(here)
+        here.native, here.made = natives, None
+        try:
+            await settling.before(natives)
+            values, valid = await read_all(natives)
+            if not valid:
+                return False
+            here.native, here.made = valid, None
+            try:
+                result = await handle(values, valid)
+                if publishes and result is not None:
+                    await deliver(result)
+            except FAILURES as error:
+                await settling.fail_all(valid, message_of, error)
+                return False
+            await settling.after(valid)
+        except CancelledError:
+            await settling.give_back(natives)
+            raise
+        return True
+
+    return run
+
+
+def _reader(
+    payload: Payload, broker: Broker[Any], message_of: Callable[[Any], Message[Any]]
+) -> Callable[[Any], Any]:
+    if not payload.names:
+        return lambda native: None
+    body_of, read_body = broker.adapter.body_of, payload.read_body
+    if read_body is None:
+        return lambda native: payload.read(message_of(native))[0]
+
+    def read(native: Any) -> Any:
+        try:
+            return read_body(body_of(native))
+        except Exception as error:
+            raise payload.invalid(error) from error
+
+    return read
+
+
+def _parameters_of(
+    signature: Signature, surroundings: Surroundings
+) -> tuple[list[Parameter], list[tuple[str, bool]]]:
+    """The one payload parameter as one of its items, and those that want the messages.
+
+    Each of the latter with whether it wants them native.
+    """
+    items: dict[str, Parameter] = {}
+    messages: dict[str, bool] = {}
+    for parameter in payload_parameters(signature, surroundings):
+        if parameter.annotation is not list and get_origin(parameter.annotation) is not list:
+            raise SetupError(
+                f"parameter {parameter.name!r} gets a batch of {surroundings.channel!r}: annotate it as "
+                "list[…] of what one message is"
+            )
+        item = (*get_args(parameter.annotation), MISSING)[0]
+        if item is surroundings.message_type.native_type:
+            messages[parameter.name] = True
+        elif isinstance(item, type) and issubclass(item, Message):
+            if not issubclass(surroundings.message_type, item):
+                raise SetupError(
+                    f"parameter {parameter.name!r} asks for {item.__name__}s, but the messages of "
+                    f"{surroundings.channel!r} are {surroundings.message_type.__name__}s"
+                )
+            messages[parameter.name] = False
+        else:
+            items[parameter.name] = replace(parameter, annotation=item)
+    if len(items) > 1:
+        names = ", ".join(map(repr, items))
+        raise SetupError(
+            f"the payloads of a batch of {surroundings.channel!r} go to one parameter, not {names}"
+        )
+    return list(items.values()), list(messages.items())
