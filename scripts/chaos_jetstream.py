@@ -51,9 +51,11 @@ TABLE = re.compile(r"(?<=<!-- chaos-jetstream -->\n).*?(?=<!-- /chaos-jetstream 
 
 MESSAGES, SECONDS = 200_000, 60.0
 # One message in so many is published by itself, the acknowledgement waited for.
-SINGLES = 50
+SINGLES = 400
 # Far longer than a run, in seconds: so long a message that comes again is known.
 DUPLICATE_WINDOW = 3600.0
+# Seconds that a run takes before and after the faults, if all goes well.
+AROUND = 4.0
 # Seconds that all has to be acknowledged in, and then read, after the last fault.
 PATIENCE = 45.0
 
@@ -85,7 +87,7 @@ class Tally:
     ordered_ended: str = ""
     remade: int = 0
     ordered_remade: int = 0
-    longest_pause: float = 0.0
+    pauses: dict[str, float] = dataclasses.field(default_factory=dict)
     latest: float = 0.0
     overdue: list[str] = dataclasses.field(default_factory=list)
 
@@ -133,7 +135,7 @@ async def read_all(stream: Stream) -> dict[int, list[int]]:
 
 
 async def run(messages: int, seconds: float, seed: int) -> Tally:
-    """So many messages, published in about so many seconds; the tally of it."""
+    """So many messages, in a run of about so many seconds; the tally of it."""
     tally, overdue, start = Tally(seed, messages), Overdue(), time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(Cluster())
@@ -151,6 +153,7 @@ async def run(messages: int, seconds: float, seed: int) -> Tally:
             client = await stack.enter_async_context(await line.open_client())
             return kind(line, client, overdue, *arguments)
 
+        seconds = max(seconds - AROUND, seconds / 2)
         publisher = await worker(Publisher, others, seconds)
         single = await worker(SinglePublisher, singles, seconds)
         fetching, iterating = await worker(Fetching, messages), await worker(Iterating, messages)
@@ -178,7 +181,7 @@ async def run(messages: int, seconds: float, seed: int) -> Tally:
         tally.handled[name] = reader.handled
         tally.expected[name] = set(singles) if reader is nexting else set(range(messages))
         tally.remade += reader.remade if reader is not ordered else 0
-        tally.longest_pause = max(tally.longest_pause, reader.longest_pause)
+        tally.pauses[name] = reader.longest_pause
     tally.gaps, tally.repeats, tally.ordered_remade = ordered.gaps, ordered.repeats, ordered.remade
     tally.ordered_ended = repr(ordered.ended_by) if ordered.ended_by is not None else ""
     tally.overdue, tally.latest = overdue.calls, overdue.latest
@@ -223,7 +226,7 @@ def table(tally: Tally) -> str:
         "handled again by": ", ".join(f"{name} {count:,}" for name, count in again.items()),
         "gaps, repeats in order": f"{tally.gaps:,}, {tally.repeats:,}",
         "consumers made anew": f"{tally.remade} by their readers, {tally.ordered_remade} by the ordered one",
-        "longest pause of a reader": f"{tally.longest_pause:.1f} s",
+        "longest pause of": ", ".join(f"{name} {pause:.1f} s" for name, pause in tally.pauses.items()),
         "the latest call": f"{tally.latest:.2f} s after its timeout",
         "violations": ", ".join(f"{count} {what}" for what, count in violations.items()) or "0",
     }
@@ -232,7 +235,9 @@ def table(tally: Tally) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="of publishing (default 60)")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help="length of the run, about (default 60)"
+    )
     parser.add_argument("--messages", type=int, default=None, help="default 200,000 in 60 s, else as fast")
     parser.add_argument("--seed", type=int, default=None, help="of the faults (default: a new one)")
     parser.add_argument("--write", action="store_true", help="put the numbers into docs/reliability.md")

@@ -1,4 +1,4 @@
-"""What chaos around a stream happens to: a cluster of three whose routes can be cut, clients behind proxies."""
+"""What chaos around a stream happens to: a cluster of three with routes to cut, clients behind proxies."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ class Faults:
 
     async def _cut_in_the_middle(self, victim: Victim) -> bool:
         async with asyncio.timeout(_MOMENT):
-            while not victim.is_in_the_middle:
+            while not victim.is_in_the_middle:  # noqa: ASYNC110  # it has no time for events
                 await asyncio.sleep(0.001)
         victim.line.cut()
         return True

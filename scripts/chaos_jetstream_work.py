@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from scripts.chaos_jetstream_field import Line
 
-from tidings.nats import Client, Error, TimeoutError
+from tidings.nats import Client, Error
 from tidings.nats.jetstream import Consumer, JetStreamMsg, OrderedMessages, PubAck
 from tidings.nats.jetstream.errors import ConsumerExistsError
 
@@ -26,7 +26,7 @@ ACK_TIMEOUT, FETCH_TIMEOUT, NEXT_TIMEOUT = 2.0, 1.5, 1.0
 # Seconds by which a call may be late on a machine that is busy; then it hangs. After more it is given up.
 SLACK, GIVE_UP = 2.0, 20.0
 READING: dict[str, Any] = {"batch": 500, "expires": 4.0, "heartbeat": 0.5, "on_error": lambda error: None}
-# So many async publishes wait for their acknowledgement at most; and so many, for a cut to be in their middle.
+# Async publishes that wait for their acknowledgement: at most, and at least when one is cut in their middle.
 MOST_PENDING, MIDDLE = 1000, 8
 # `Iterating` and `Ordered` change between the ways to iterate after so many messages.
 _TURN = 500
@@ -141,7 +141,7 @@ class SinglePublisher(Publisher):
         call = self._js.publish(SINGLE, str(number), msg_id=str(number), timeout=ACK_TIMEOUT)
         try:
             ack = await self.overdue.watch("publish", ACK_TIMEOUT, call)
-        except (Error, asyncio.TimeoutError):
+        except (Error, TimeoutError):
             self.failed(number)
             await asyncio.sleep(0.02)
         else:
@@ -196,7 +196,7 @@ class Reader(Worker):
         while not self.is_done:
             try:
                 await self.read(await self.open())
-            except (Error, asyncio.TimeoutError):
+            except (Error, TimeoutError):
                 await asyncio.sleep(0.05)
 
     async def open(self) -> Consumer:
@@ -306,7 +306,7 @@ class Ordered(Reader):
                 call = messages.next(NEXT_TIMEOUT)
                 try:
                     self.take(await self.overdue.watch("OrderedMessages.next", NEXT_TIMEOUT, call))
-                except (TimeoutError, asyncio.TimeoutError):
+                except TimeoutError:
                     continue
                 except Error as error:
                     self.ended_by = error

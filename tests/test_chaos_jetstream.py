@@ -1,4 +1,4 @@
-"""The chaos around a replicated stream, so short that it fits into the suite, and what it would complain of."""
+"""The chaos around a replicated stream, so short that it fits into the suite, and its complaints."""
 
 from __future__ import annotations
 
