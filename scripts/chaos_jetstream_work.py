@@ -172,7 +172,7 @@ class Reader(Worker):
 
     @property
     def remade(self) -> int:
-        """How often the consumer had to be made anew."""
+        """How often it had to begin anew, where need be with a new consumer."""
         return max(self._made - 1, 0)
 
     @property
