@@ -172,8 +172,7 @@ class TestAccount:
                 await js.create_stream(name="T", subjects=["t"], max_bytes=1000)
                 with pytest.raises(LimitError, match="maximum number of streams"):
                     await js.create_stream(name="U", subjects=["u"], max_bytes=1000)
-                await client.publish("s", b"x" * 100)
-                await client.flush()
+                await js.publish("s", b"x" * 100)
                 info = await js.account_info()
                 assert info.limits == AccountLimits(
                     max_memory=2**20,
