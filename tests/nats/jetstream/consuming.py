@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 from tidings.nats import Client, connect
-from tidings.nats.jetstream import JetStreamMsg, Stream
+from tidings.nats.jetstream import ConsumerInfo, JetStreamMsg, Stream
 
-__all__ = ["fill", "numbered", "numbers", "sequences"]
+__all__ = ["fill", "numbered", "numbers", "sequences", "unacknowledged"]
 
 
 async def fill(client: Client, subject: str, count: int, start: int = 1) -> None:
@@ -42,3 +43,11 @@ def numbers(messages: Iterable[JetStreamMsg]) -> list[int]:
 
 def sequences(messages: Iterable[JetStreamMsg]) -> list[int]:
     return [message.metadata.sequence.stream for message in messages]
+
+
+async def unacknowledged(info: Callable[[], Awaitable[ConsumerInfo]], count: int) -> ConsumerInfo:
+    """Wait until the consumer waits for so many acknowledgements: the server takes them in when it likes."""
+    async with asyncio.timeout(20):
+        while (found := await info()).num_ack_pending != count:
+            await asyncio.sleep(0.005)
+    return found

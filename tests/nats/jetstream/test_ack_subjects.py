@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.nats.core.gathering import Gathered
-from tests.nats.jetstream.consuming import numbered, numbers, sequences
+from tests.nats.jetstream.consuming import numbered, numbers, sequences, unacknowledged
 
 from tidings.nats.jetstream import ConsumerConfig, PushSubscription
 from tidings.nats.server import NatsServer
@@ -31,7 +31,7 @@ async def test_messages_are_settled_and_know_their_place(url: str, name: str) ->
             async for message in messages:
                 await message.ack()
         await client.flush()
-        assert (await consumer.info()).num_ack_pending == 0
+        await unacknowledged(consumer.info, 0)
 
 
 async def test_an_ordered_consumer_reads_on(url: str, name: str) -> None:
@@ -57,5 +57,5 @@ async def test_flow_control_is_answered(url: str, name: str) -> None:
         await handled.reach(200)
         assert numbers(handled) == list(range(1, 201))
         await client.flush()
-        assert (await sub.consumer_info()).num_ack_pending == 0
+        await unacknowledged(sub.consumer_info, 0)
         await sub.unsubscribe()

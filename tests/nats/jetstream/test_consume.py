@@ -5,7 +5,7 @@ import contextvars
 
 import pytest
 from tests.nats.core.gathering import Gathered, leaves_nothing
-from tests.nats.jetstream.consuming import fill, numbered, numbers
+from tests.nats.jetstream.consuming import fill, numbered, numbers, unacknowledged
 from tests.nats.jetstream.pulling import eventually
 
 from tidings.nats.errors import DrainTimeoutError, Error
@@ -43,7 +43,7 @@ async def test_awaits_an_async_function(nats_url: str, name: str) -> None:
             await handled.reach(20)
         await client.flush()
         assert numbers(handled) == list(range(1, 21))
-        assert (await consumer.info()).num_ack_pending == 0
+        await unacknowledged(consumer.info, 0)
 
 
 async def test_several_workers_handle_at_once(nats_url: str, name: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.nats.core.gathering import leaves_nothing
-from tests.nats.jetstream.consuming import fill, numbered, numbers
+from tests.nats.jetstream.consuming import fill, numbered, numbers, unacknowledged
 from tests.nats.jetstream.pulling import eventually, pulled
 from tests.proxy import Proxy
 
@@ -31,7 +31,7 @@ async def test_reads_all_in_order(nats_url: str, name: str, options: Any) -> Non
         assert numbers(found) == list(range(1, 1201))
         assert len(client.subscriptions) == routes
         await client.flush()
-        assert (await consumer.info()).num_ack_pending == 0
+        await unacknowledged(consumer.info, 0)
 
 
 async def test_headers_count_where_bytes_do(nats_url: str, name: str) -> None:
