@@ -48,6 +48,6 @@ def sequences(messages: Iterable[JetStreamMsg]) -> list[int]:
 async def unacknowledged(info: Callable[[], Awaitable[ConsumerInfo]], count: int) -> ConsumerInfo:
     """Wait until the consumer waits for so many acknowledgements: the server takes them in when it likes."""
     async with asyncio.timeout(20):
-        while (found := await info()).num_ack_pending != count:
+        while (found := await info()).num_ack_pending != count:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     return found
