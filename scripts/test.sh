@@ -16,14 +16,7 @@ run() { # VENV PYTHON PURE
         scripts/setup-venv.sh "$venv" "$python" test
         touch "$venv/.ready-test"
     fi
-    status=0
-    TIDINGS_PURE=$pure "$venv/bin/python" -m pytest -n "$workers" --dist loadfile "$@" || status=$?
-    [ "$status" = 0 ] && return
-    [ "$status" = 1 ] || exit "$status"
-    # A busy machine can fail a test that waits for a server. It is named above as a failure, and is one
-    # unless it passes by itself.
-    echo "what failed beside others, once more and alone:"
-    TIDINGS_PURE=$pure "$venv/bin/python" -m pytest --last-failed --last-failed-no-failures none "$@"
+    TIDINGS_PURE=$pure "$venv/bin/python" -m pytest -n "$workers" --dist loadfile "$@"
 }
 
 version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
