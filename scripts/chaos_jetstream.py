@@ -21,7 +21,7 @@ import random
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from scripts.chaos_jetstream_field import OPTIONS, Cluster, Faults  # noqa: E402  # as in chaos.py
+from scripts.chaos_jetstream_field import OPTIONS, Cluster, Faults, persistently  # noqa: E402  # as in chaos.py
 from scripts.chaos_jetstream_work import (  # noqa: E402
     ALL,
     STREAM,
@@ -43,7 +43,7 @@ from scripts.chaos_jetstream_work import (  # noqa: E402
     SinglePublisher,
 )
 
-from tidings.nats import Error, connect  # noqa: E402
+from tidings.nats import connect  # noqa: E402
 from tidings.nats.jetstream import Stream  # noqa: E402
 
 PAGE = ROOT / "docs" / "reliability.md"
@@ -58,8 +58,6 @@ DUPLICATE_WINDOW = 3600.0
 AROUND = 6.0
 # Seconds that all has to be acknowledged in, and then read, after the last fault.
 PATIENCE = 45.0
-# … and that a leader may take to be there when nothing happens any more.
-ELECTION = 45.0
 
 T = TypeVar("T")
 
@@ -115,16 +113,6 @@ class Tally:
         for name, numbers in self.expected.items():
             found[f"missed by {name}"] = len(numbers - self.handled[name].keys())
         return {what: count for what, count in found.items() if count}
-
-
-async def persistently(call: Callable[[], Awaitable[T]]) -> T:
-    """What `call` gives once there is a leader to answer."""
-    async with asyncio.timeout(ELECTION):
-        while True:
-            try:
-                return await call()
-            except Error:
-                await asyncio.sleep(0.1)
 
 
 async def read_all(stream: Stream) -> dict[int, list[int]]:

@@ -7,9 +7,9 @@ import contextlib
 import itertools
 import random
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from tests.proxy import Proxy
 
@@ -18,7 +18,7 @@ from tidings.nats.jetstream import Stream
 from tidings.nats.server import NatsServer
 from tidings.nats.server.readiness import free_port
 
-__all__ = ["KINDS", "Cluster", "Faults", "Line", "ReadingVictim", "Victim"]
+__all__ = ["KINDS", "Cluster", "Faults", "Line", "ReadingVictim", "Victim", "persistently"]
 
 # The kinds of faults and how often each is drawn.
 KINDS = {
@@ -45,6 +45,20 @@ OPTIONS: dict[str, Any] = {
 }
 # Seconds that a fault waits for its moment, as the middle of a fetch.
 _MOMENT = 1.0
+# Seconds that a new leader may take.
+_ELECTION = 45.0
+
+T = TypeVar("T")
+
+
+async def persistently(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` gives once there is a leader to answer."""
+    async with asyncio.timeout(_ELECTION):
+        while True:
+            try:
+                return await call()
+            except Error:
+                await asyncio.sleep(0.1)
 
 
 class Line:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from scripts.chaos_jetstream_field import Line
+from scripts.chaos_jetstream_field import Line, persistently
 
 from tidings.nats import Client, Error
 from tidings.nats.jetstream import Consumer, JetStreamMsg, OrderedMessages, PubAck
@@ -300,7 +300,8 @@ class Ordered(Reader):
 
     async def run(self) -> None:
         self._last_at = time.monotonic()
-        stream = await self.client.jetstream(timeout=ACK_TIMEOUT).stream(STREAM)
+        js = self.client.jetstream(timeout=ACK_TIMEOUT)
+        stream = await persistently(lambda: js.stream(STREAM))  # a fault may come before it is found
         async with stream.ordered_consumer().messages(**READING) as messages:
             while not self.is_done:
                 call = messages.next(NEXT_TIMEOUT)
