@@ -15,7 +15,7 @@ from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.reading import Reading
 from tidings.nats.wire import Msg
 
-__all__ = ["Iteration", "Messages"]
+__all__ = ["Iteration", "Messages", "next_of"]
 
 
 class Messages:
@@ -62,16 +62,7 @@ class Messages:
             BadSubscriptionError: it is stopped, or has handed out all that it should.
             ConsumerDeletedError, NotFoundError, PullError: this ended it.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                message = await self._reading.take_next()
-        except builtins.TimeoutError as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise TimeoutError(f"no message within {timeout} s") from None
-        if message is None:
-            raise BadSubscriptionError(f"the reading of consumer {self.name!r} has ended")
-        return JetStreamMsg(message)
+        return await next_of(self._reading.take_next(), timeout, f"consumer {self.name!r}")
 
     @property
     def pending_msgs(self) -> int:
@@ -139,6 +130,20 @@ class Messages:
         if not self._reading.is_left:
             with suppress(RuntimeError):  # the loop may be gone by now
                 self._reading.end()
+
+
+async def next_of(taking: Coroutine[Any, Any, Msg | None], timeout: float | None, what: str) -> JetStreamMsg:
+    """The message that `taking` gives in `timeout` seconds, with errors that say `what` is read."""
+    try:
+        async with asyncio.timeout(timeout):
+            message = await taking
+    except builtins.TimeoutError as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise TimeoutError(f"no message of {what} within {timeout} s") from None
+    if message is None:
+        raise BadSubscriptionError(f"the reading of {what} has ended")
+    return JetStreamMsg(message)
 
 
 class Source(Protocol):
