@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tidings.nats.core.connect_options import ConnectOptions
     from tidings.nats.jetstream import ContextOptions, JetStream
     from tidings.nats.services import Service, ServiceOptions, Services
+    from tidings.nats.system import System
 
 __all__ = ["Client", "connect"]
 
@@ -66,6 +67,19 @@ class Client(Connection):
         from tidings.nats.services import Services
 
         return Services(self, prefix=prefix, timeout=timeout, stall=stall)
+
+    def system(self, *, timeout: float = 5.0, stall: float = 0.3, expected: int = 0) -> System:
+        """Ask servers about themselves, as a user of the system account; costs nothing.
+
+        Args:
+            timeout, stall, expected: see `tidings.nats.system.System`; times in seconds.
+
+        Raises:
+            ValueError: an option that cannot work.
+        """
+        from tidings.nats.system import System
+
+        return System(self, timeout=timeout, stall=stall, expected=expected)
 
 
 async def connect(
