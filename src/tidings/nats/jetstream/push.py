@@ -38,6 +38,8 @@ class PushSubscription(Subscription):
         missed_heartbeats: how often none came for twice their interval; each is reported as NoHeartbeatError.
     """
 
+    called_by_loop = False
+
     def __init__(
         self,
         api: Api,

@@ -163,13 +163,20 @@ cdef class Parser:
         return events
 
     def take_touched(self):
-        """The routes that got messages, or dropped some, since the last call."""
+        """The routes that got messages since the last call and want to be woken; other callbacks are due."""
         cdef list touched = self._touched
+        cdef list wanting = []
+        cdef Route route
         if touched:
             self._touched = []
-            for route in touched:
-                (<Route>route).touched = False
-        return touched
+            for each in touched:
+                route = <Route>each
+                route.touched = False
+                if route.wants_wake or route.calls is None:
+                    wanting.append(route)
+                else:
+                    route.calls._add(route)
+        return wanting
 
     cdef bint _step(self, list events) except -1:
         """Parse one item; False when more bytes are needed."""

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: freethreading_compatible=False
-"""The compiled twin of `message`, `parser`, `commands` and `headers`: the same names, the same answers.
+"""The compiled twin of `message`, `calls`, `parser`, `commands` and `headers`: the same names, the same answers.
 
 Those files say what happens and why; here stands only what is peculiar to C. Bytes from outside are read
 through pointers, so each loop carries its bound, and memory that a caller can see (the windows of
@@ -27,6 +27,8 @@ from tidings.nats.wire import subjects as _subjects
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object text)
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
 
 cdef object Headers = _headers.Headers
 cdef Py_ssize_t READ_SIZE = _parser.READ_SIZE
@@ -194,5 +196,6 @@ def parse_headers(bytes block not None):
 
 # One extension, so that what calls another of these at every message is a C call; a file a noun.
 include "_messages.pxi"
+include "_calls.pxi"
 include "_parser.pxi"
 include "_encoder.pxi"

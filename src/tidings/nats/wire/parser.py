@@ -114,12 +114,16 @@ class Parser:
         return events
 
     def take_touched(self) -> list[Route]:
-        """The routes that got messages, or dropped some, since the last call."""
-        touched = self._touched
+        """The routes that got messages since the last call and want to be woken; other callbacks are due."""
+        touched, self._touched = self._touched, []
+        wanting = []
         for route in touched:
             route.touched = False
-        self._touched = []
-        return touched
+            if route.wants_wake or route.calls is None:
+                wanting.append(route)
+            else:
+                route.calls.add(route)
+        return wanting
 
     def _needed(self) -> int:
         """How many bytes the item at `_start` takes in all, as far as is known."""
