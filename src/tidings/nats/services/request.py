@@ -87,10 +87,14 @@ class Request:
         Raises:
             Error, MaxPayloadError, BadHeaderError, ConnectionClosedError: as `respond`.
         """
-        self._counter.count_error(code, description)
+        self.count_error(code, description)
         told = Headers(headers or ())
         told.update(error_headers(code, description))
         await self.respond(data, headers=told)
+
+    def count_error(self, code: int | str, description: str) -> None:
+        """Count an error in the statistics of the endpoint without answering; `respond_error` does it too."""
+        self._counter.count_error(code, description)
 
     def __repr__(self) -> str:
         return f"<Request {self.subject!r} {len(self.data)} bytes>"
