@@ -122,7 +122,8 @@ class JetStreamMsg(Msg):
             NotJSMessageError: there is nobody to tell.
             OutboundBufferLimitError, ConnectionClosedError: as `Client.publish`; it is not settled then.
         """
-        owner, reply = self.owner, self.reply
+        owner: Connection | None = self.owner
+        reply = self.reply
         if owner is None or not reply:
             raise self._unsettleable()
         writer = owner.writer
