@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections import deque
 from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import suppress
 from types import TracebackType
@@ -13,7 +12,6 @@ from typing import Any, Protocol, Self
 from tidings.nats.errors import BadSubscriptionError, TimeoutError
 from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.reading import Reading
-from tidings.nats.wire import Msg
 
 __all__ = ["Iteration", "Messages", "next_of"]
 
@@ -34,7 +32,7 @@ class Messages:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._held: deque[Msg] = reading.held
+        self._held = reading.held
 
     def __aiter__(self) -> AsyncIterator[JetStreamMsg]:
         return Iteration(self, self._reading.readers)
@@ -45,11 +43,11 @@ class Messages:
         taken = reading.taken
         if taken < reading.check_at and self._held:
             reading.taken = taken + 1
-            return JetStreamMsg(self._held.popleft())
+            return self._held.popleft()
         message = await reading.take_next()
         if message is None:
             raise StopAsyncIteration
-        return JetStreamMsg(message)
+        return message
 
     async def next(self, timeout: float | None = None) -> JetStreamMsg:
         """The next message.
@@ -132,7 +130,9 @@ class Messages:
                 self._reading.end()
 
 
-async def next_of(taking: Coroutine[Any, Any, Msg | None], timeout: float | None, what: str) -> JetStreamMsg:
+async def next_of(
+    taking: Coroutine[Any, Any, JetStreamMsg | None], timeout: float | None, what: str
+) -> JetStreamMsg:
     """The message that `taking` gives in `timeout` seconds, with errors that say `what` is read."""
     try:
         async with asyncio.timeout(timeout):
@@ -143,7 +143,7 @@ async def next_of(taking: Coroutine[Any, Any, Msg | None], timeout: float | None
         raise TimeoutError(f"no message of {what} within {timeout} s") from None
     if message is None:
         raise BadSubscriptionError(f"the reading of {what} has ended")
-    return JetStreamMsg(message)
+    return message
 
 
 class Source(Protocol):

@@ -30,7 +30,6 @@ from tidings.nats.jetstream.messages import Iteration, next_of
 from tidings.nats.jetstream.ordered_reading import OrderedReading, OrderedSettings, Place
 from tidings.nats.jetstream.pull import Source
 from tidings.nats.jetstream.reading import ReadingSettings, tell
-from tidings.nats.wire import Msg
 
 __all__ = ["OrderedMessages"]
 
@@ -77,11 +76,11 @@ class OrderedMessages:
             taken = reading.taken
             if taken < reading.check_at and reading.held:
                 reading.taken = taken + 1
-                return JetStreamMsg(reading.held.popleft())
+                return reading.held.popleft()
         message = await self._take()
         if message is None:
             raise StopAsyncIteration
-        return JetStreamMsg(message)
+        return message
 
     async def next(self, timeout: float | None = None) -> JetStreamMsg:
         """The next message.
@@ -168,7 +167,7 @@ class OrderedMessages:
 
     # One consumer after the other
 
-    async def _take(self) -> Msg | None:
+    async def _take(self) -> JetStreamMsg | None:
         async with self._turn:
             try:
                 return await self._take_in_turn()
@@ -177,7 +176,7 @@ class OrderedMessages:
                 self._stopped = True
                 raise
 
-    async def _take_in_turn(self) -> Msg | None:
+    async def _take_in_turn(self) -> JetStreamMsg | None:
         while True:
             reading = self._reading
             if reading is None:

@@ -28,6 +28,11 @@ cdef class Msg:
         self._block = header_block
 
     @property
+    def header_block(self):
+        """The headers as they came, or None when there are none."""
+        return self._block
+
+    @property
     def headers(self):
         """The headers; empty when there are none."""
         if self._headers is None:
@@ -96,6 +101,7 @@ cdef class Route:
     cdef public bint is_due
     cdef public bint wants_wake
     cdef public bint wants_served
+    cdef public type message_type
     cdef public object callback
     cdef public object context
     cdef public Calls calls
@@ -113,6 +119,7 @@ cdef class Route:
         self.max_msgs = max_msgs
         self.policy = policy
         self.wants_wake = True
+        self.message_type = Msg
         self._subject_bytes = b""
         self._subject_text = ""
 

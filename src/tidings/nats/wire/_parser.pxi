@@ -282,7 +282,11 @@ cdef class Parser:
 
     cdef Msg _new_message(self, Route route, const char* body):
         """A message without its payload; without a route, its owner is not known yet."""
-        cdef Msg message = Msg.__new__(Msg)
+        cdef Msg message
+        if route is None or route.message_type is Msg:
+            message = Msg.__new__(Msg)
+        else:
+            message = <Msg?>(<PyTypeObject*>route.message_type).tp_new(route.message_type, (), NULL)
         if route is None:
             message.subject = text_of(self._subject, self._subject_size)
         else:
@@ -328,13 +332,24 @@ cdef class Parser:
         else:
             self._long_message.owner = (<Route?>found).owner
             self._long_message.data = self._long_payload
-            self._deliver(<Route>found, self._long_message, self._long_size)
+            self._deliver(<Route>found, self._of_type((<Route>found).message_type), self._long_size)
         self.messages += 1
         self.message_bytes += self._size
         self._is_long = False
         self._long_payload = None
         self._long_message = None
         return True
+
+
+    cdef Msg _of_type(self, type kind):
+        """The long message, made before its route was known."""
+        cdef Msg message = self._long_message
+        if kind is Msg:
+            return message
+        return kind(
+            message.subject, message.reply, message.data,
+            header_block=message._block, sid=message.sid, owner=message.owner,
+        )
 
 
 cdef inline int message_kind(const char* line, Py_ssize_t size) noexcept:

@@ -48,6 +48,11 @@ class Msg:
         self._status: tuple[int, str] = (0, "")
 
     @property
+    def header_block(self) -> bytes | None:
+        """The headers as they came, or None when there are none."""
+        return self._block
+
+    @property
     def headers(self) -> Headers:
         """The headers; empty when there are none.
 
@@ -142,6 +147,7 @@ class Route:
         is_due: whether `callback` is to be called; set by `calls`.
         wants_wake: whether the reader calls `wake` after a batch that put messages here, or only has
             `callback` called; set when a message is dropped.
+        message_type: `Msg`, or a subclass without slots of its own: what the parser makes.
         wants_served: whether `served` is called after `callback` was.
     """
 
@@ -156,6 +162,7 @@ class Route:
         "max_msgs",
         "max_pending_bytes",
         "max_pending_msgs",
+        "message_type",
         "owner",
         "pending_bytes",
         "policy",
@@ -188,6 +195,7 @@ class Route:
         self.dropped = 0
         self.highest_pending_msgs = 0
         self.touched = False
+        self.message_type: type[Msg] = Msg
         self.callback: Any = None
         self.context: Any = None
         self.calls: Any = None

@@ -14,7 +14,7 @@ from typing import Any
 
 from tidings.nats.errors import ProtocolError
 from tidings.nats.wire.events import Err, Event, Info, Ok, Ping, Pong
-from tidings.nats.wire.message import Msg, Route
+from tidings.nats.wire.message import Route
 
 __all__ = ["MAX_CONTROL_LINE", "MAX_HEADERS", "MAX_PAYLOAD", "READ_SIZE", "Parser"]
 
@@ -199,7 +199,7 @@ class Parser:
             self.unrouted += 1
         else:
             body = self._start + max(header_size, 0)
-            message = Msg(
+            message = route.message_type(
                 subject.decode("utf-8", "surrogateescape"),
                 reply.decode("utf-8", "surrogateescape"),
                 self._view[body:end].tobytes(),
