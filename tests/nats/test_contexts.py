@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from tests.certificates import Authority
-from tests.identities import Key
+from tests.identities import Key, Operator, creds_text
 
-from tidings.nats import AuthorizationError, NoServersError, connect, contexts
+from tidings.nats import AuthorizationError, NoServersError, contexts
 from tidings.nats.contexts import Context, ContextError
 from tidings.nats.server import NatsServer
 
@@ -251,6 +251,23 @@ class TestConnecting:
             async with await contexts.connect("a") as client:
                 await client.flush()
 
+    async def test_with_a_creds_file_and_with_a_jwt(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        operator, key = Operator(), Key()
+        jwt = operator.user(key)
+        (home / "keys").mkdir()
+        (home / "keys" / "me.creds").write_text(creds_text(jwt, key.seed))
+        (home / "keys" / "me.nk").write_text(key.seed)
+        monkeypatch.setenv("KEYS", str(home / "keys"))
+        with NatsServer(token=False, config=operator.config, jetstream=False) as server:
+            url = f"nats://{server.host}:{server.port}"
+            write(home, "creds", url=url, creds="${KEYS}/me.creds")
+            write(home, "jwt", url=url, nkey="~/keys/me.nk", user_jwt=jwt)
+            for name in ("creds", "jwt"):
+                async with await contexts.connect(name) as client:
+                    await client.flush()
+
     async def test_with_tls(self, home: Path) -> None:
         authority = Authority(home)
         ours, theirs = authority.issue("client"), authority.issue("server", "127.0.0.1")
@@ -263,7 +280,3 @@ class TestConnecting:
             write(home, "a", **fields, cert=str(ours.cert), key=str(ours.key))
             async with await contexts.connect("a") as client:
                 assert client.is_secure
-
-
-def test_it_is_loaded_by_who_asks_for_it() -> None:
-    assert connect is not contexts.connect

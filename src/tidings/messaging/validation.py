@@ -282,7 +282,10 @@ def schema_of(annotation: Any, *, of_result: bool = False) -> dict[str, Any] | N
     if is_untyped(annotation) or is_exempt(annotation) or members & {bytes} or members == {type(None)}:
         return None
     if mentions_struct(annotation):
-        schema: dict[str, Any] = _msgspec().json.schema(annotation)
+        try:
+            schema: dict[str, Any] = _msgspec().json.schema(annotation)
+        except TypeError:
+            return None
         return schema
     from pydantic.errors import PydanticInvalidForJsonSchema
 

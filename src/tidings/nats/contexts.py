@@ -273,20 +273,20 @@ def select(name: str) -> None:
 
 
 async def connect(
-    name: str = "", /, *, servers: str | Sequence[str] | None = None, **options: Unpack[ConnectOptions]
+    context: str = "", /, *, servers: str | Sequence[str] | None = None, **options: Unpack[ConnectOptions]
 ) -> Client:
     """Connect as a context says.
 
     Args:
-        name: as `load`.
+        context: the name of one, as `load` takes it.
         servers, options: as `Context.connect`.
 
     Raises:
         ContextError: there is no such context, or it asks for what we cannot do.
         NoServersError, AuthorizationError, ValueError, TypeError: as `tidings.nats.connect`.
     """
-    context = await asyncio.to_thread(load, name)
-    return await context.connect(servers, **options)
+    loaded = await asyncio.to_thread(load, context)
+    return await loaded.connect(servers, **options)
 
 
 def _path_of(name: str) -> Path:

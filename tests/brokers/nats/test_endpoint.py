@@ -2,13 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
+from tests.nats.core.witness import QUICK
 from tests.nats.services.calling import unique
+from tests.proxy import Proxy
 from tidings import Context, Depends, Path
 from tidings.brokers.nats import NatsBroker, NatsEndpoint, NatsMessage, NatsRequestMessage
 from tidings.messaging.errors import BrokerConnectionError, PublishError, RemoteError, SetupError
@@ -24,6 +28,10 @@ class Pair(BaseModel):
 
 class Sum(BaseModel):
     total: int
+
+
+class Point(msgspec.Struct):
+    x: int
 
 
 async def test_a_handler_is_found_and_called(nats_url: str) -> None:
@@ -225,7 +233,12 @@ async def test_what_has_no_schema(nats_url: str) -> None:
     def text(body: str) -> dict[str, int]:
         return {body: 1}
 
+    def struct(body: Point) -> Callable[[], int]:
+        return lambda: body.x
+
     async with NatsBroker(nats_url) as broker:
+        assert schema(broker, struct)["request_schema"]["$defs"]["Point"]["required"] == ["x"]
+        assert "response_schema" not in schema(broker, struct)
         for handler in (raw, untyped, nothing):
             assert schema(broker, handler) == {}
         assert schema(broker, text) == {
@@ -294,3 +307,25 @@ def test_a_source_of_its_own() -> None:
     assert source.pattern.subject == "v1.*.x"
     assert list(source.path_names) == ["kind"]
     assert source.answers
+
+
+async def test_it_comes_back_with_the_connection(nats_url: str) -> None:
+    name = unique("calc")
+    async with Proxy(nats_url) as proxy, await connect(nats_url) as client:
+        broker = NatsBroker(proxy.url, **QUICK)
+
+        @broker.endpoint("echo", service=name, version="1.0.0", subject=name)
+        async def echo(body: bytes) -> bytes:
+            return body
+
+        await broker.start()
+        (before,) = await client.services(stall=0.1).ping(name)
+        proxy.cut()
+        async with asyncio.timeout(20):
+            while True:
+                with suppress(NoRespondersError, TimeoutError):
+                    assert (await client.request(name, b"x", 0.2)).data == b"x"
+                    break
+        (after,) = await client.services(stall=0.1).ping(name)
+        assert after.id == before.id
+        await broker.stop()

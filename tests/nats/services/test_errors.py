@@ -219,10 +219,11 @@ class TestStats:
         (b"NATS/1.0\r\nNats-Service-Error-Code: 404\r\nNats-Service-Error: gone\r\n\r\n", (404, "gone")),
         (b"NATS/1.0\r\nNats-Service-Error: gone\r\n\r\n", (0, "gone")),
         (b"NATS/1.0\r\nNats-Service-Error-Code: E_GONE\r\n\r\n", (0, "")),
+        (b"NATS/1.0\r\nNats-Service-Error-Code: " + b"9" * 5000 + b"\r\n\r\n", (0, "")),
         ("NATS/1.0\r\nNats-Service-Error-Code: ²\r\n\r\n".encode(), (0, "")),
         (b"no header block", None),
     ],
-    ids=["none", "others", "both", "no code", "no number", "no ASCII", "broken"],
+    ids=["none", "others", "both", "no code", "no number", "long", "no ASCII", "broken"],
 )
 def test_what_a_reply_says(block: bytes | None, expected: tuple[int, str] | None) -> None:
     error = ServiceError.of(Msg("s", data=b"x", header_block=block))

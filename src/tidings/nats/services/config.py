@@ -41,7 +41,7 @@ class EndpointConfig:
     name: str
     handler: Handler
     subject: str
-    queue_group: str | None
+    queue_group: str
     metadata: Mapping[str, str]
     workers: int
     pending_msgs_limit: int = DEFAULT_LIMITS.msgs

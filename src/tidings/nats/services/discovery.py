@@ -148,7 +148,7 @@ def _object_of(reply: Msg) -> dict[str, Any]:
         raise ProtocolError(str(error))
     try:
         said = json.loads(reply.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError(f"it is no JSON: {error}") from None
     if not isinstance(said, dict):
         raise ProtocolError(f"an object was expected, not {str(said)[:80]!r}")

@@ -105,7 +105,7 @@ class Endpoint:
     def __init__(self, host: Host, config: EndpointConfig, stats_handler: StatsHandler | None) -> None:
         self.name = config.name
         self.subject = config.subject
-        self.queue_group = config.queue_group or ""
+        self.queue_group = config.queue_group
         self.metadata: Mapping[str, str] = config.metadata
         self.num_requests = 0
         self.num_errors = 0

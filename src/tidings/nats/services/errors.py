@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Self
 
 from tidings.nats.errors import Error, ProtocolError
@@ -28,6 +29,8 @@ __all__ = [
 
 ERROR_HEADER = "Nats-Service-Error"
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class ServiceError(Error):
@@ -72,8 +75,8 @@ class ServiceError(Error):
         code, description = headers.get(ERROR_CODE_HEADER), headers.get(ERROR_HEADER)
         if code is None and description is None:
             return None
-        is_number = code is not None and code.isascii() and code.isdigit()
-        return cls(int(code or 0) if is_number else 0, description or "", data=reply.data, reply=reply)
+        number = int(code) if code is not None and _NUMBER.fullmatch(code) else 0
+        return cls(number, description or "", data=reply.data, reply=reply)
 
 
 class ServiceConfigError(Error, ValueError):

@@ -238,9 +238,12 @@ def _text(said: Mapping[str, Any], name: str) -> str:
 
 def _number(said: Mapping[str, Any], name: str) -> int:
     value = said.get(name) or 0
-    if not isinstance(value, int | float):
-        raise ProtocolError(f"{name!r} is a number, not {str(value)[:80]!r}")
-    return int(value)
+    try:
+        if isinstance(value, int | float):
+            return int(value)
+    except (ValueError, OverflowError):  # what JSON of Python's calls a number, NaN for example
+        pass
+    raise ProtocolError(f"{name!r} is a number, not {str(value)[:80]!r}")
 
 
 def _metadata(said: Mapping[str, Any]) -> dict[str, str]:

@@ -318,7 +318,7 @@ class Service(Group):
 
     def _answering(self, tell: Callable[[], dict[str, Any]]) -> Callable[[Msg], Awaitable[None] | None]:
         def answer(msg: Msg) -> Awaitable[None] | None:
-            return msg.respond(json.dumps(tell(), ensure_ascii=False)) if msg.reply else None
+            return msg.respond(json.dumps(tell())) if msg.reply else None
 
         return answer
 

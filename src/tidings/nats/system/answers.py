@@ -81,7 +81,7 @@ def object_of(message: Msg) -> dict[str, Any]:
     """The JSON object of a message. Raises ProtocolError."""
     try:
         said = json.loads(message.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError(f"{message.subject}: what a server says is JSON: {error}") from None
     if not isinstance(said, dict):
         raise ProtocolError(f"{message.subject}: what a server says is an object, not {str(said)[:80]!r}")

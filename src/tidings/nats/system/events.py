@@ -69,7 +69,7 @@ class SystemEvents:
     """Events of one kind, as they come: an async context manager to iterate over. Made by `System.events`."""
 
     def __init__(self, connection: Connection, kind: EventKind, subject: str) -> None:
-        self.kind = kind
+        self.kind: EventKind = kind
         self.subject = subject
         self._connection = connection
         self._sub: Subscription | None = None
