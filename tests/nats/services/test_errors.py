@@ -67,6 +67,22 @@ async def test_an_error_raised_as_an_answer(nats_url: str) -> None:
     assert errors == []
 
 
+@pytest.mark.parametrize(
+    "more", [{"headers": {"bad name:": "x"}}, {"data": bytes(2**21)}, {"data": 7}], ids=["h", "d", "t"]
+)
+async def test_an_error_with_what_cannot_be_sent_is_told_without_it(nats_url: str, more: Any) -> None:
+    def refuse(request: Request) -> None:
+        raise ServiceError(404, "gone", **more)
+
+    async with await connect(nats_url, error_cb=(errors := Gathered())) as client:
+        endpoint = await serve(client, refuse)
+        with pytest.raises(ServiceError, match="404: gone"):
+            await client.services().request(endpoint.subject, b"", 20)
+        (error,) = await errors.reach()
+        assert "could not be told" in str(error)
+        assert endpoint.num_errors == 1
+
+
 async def test_respond_error(nats_url: str) -> None:
     async def refuse(request: Request) -> None:
         await request.respond_error(409, "busy", b"data", headers={"A": "b"})

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from time import perf_counter_ns
 from typing import Any, Protocol, TypeAlias
 
@@ -21,7 +22,7 @@ from tidings.nats.errors import (
     Error,
 )
 from tidings.nats.services.config import EndpointConfig
-from tidings.nats.services.errors import EndpointError, ServiceError, one_line
+from tidings.nats.services.errors import EndpointError, ServiceError, error_headers, one_line
 from tidings.nats.services.infos import EndpointInfo, EndpointStats
 from tidings.nats.services.request import Request
 from tidings.nats.wire import Msg
@@ -231,13 +232,17 @@ class Endpoint:
         self.report(self.failure(f"the handler failed with {name}: {error}", error, request.subject))
 
     async def _answer_error(self, request: Request, error: ServiceError) -> None:
+        self.count_error(error.code, error.description)
         if request.is_answered or not request.reply:
-            self.count_error(error.code, error.description)
             return
         try:
-            await request.respond_error(error.code, error.description, error.data, headers=error.headers)
+            await request.respond(
+                error.data, headers=error_headers(error.code, error.description, error.headers)
+            )
         except Exception as second:
             self.report(self.failure("the requester could not be told of a failure", second, request.subject))
+            with suppress(Error):  # its data or its headers may be to blame
+                await request.respond(headers=error_headers(error.code, error.description))
 
     def _custom_stats(self) -> Any:
         if self._stats_handler is None:

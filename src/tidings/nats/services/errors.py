@@ -15,7 +15,7 @@ import re
 from typing import Self
 
 from tidings.nats.errors import Error, ProtocolError
-from tidings.nats.wire import HeaderInput, Msg
+from tidings.nats.wire import HeaderInput, Headers, Msg
 
 __all__ = [
     "ERROR_CODE_HEADER",
@@ -103,13 +103,16 @@ class EndpointError(Error):
         self.subject = subject
 
 
-def error_headers(code: int | str, description: str) -> dict[str, str]:
+def error_headers(code: int | str, description: str, others: HeaderInput | None = None) -> Headers:
     """The headers that make a reply an error (ADR-32), each in one line.
 
     Args:
         code: a number; what is text goes as it is, but others read a number out of it.
+        others: headers that go along.
     """
-    return {ERROR_CODE_HEADER: one_line(str(code)), ERROR_HEADER: one_line(description)}
+    headers = Headers(others or ())
+    headers.update({ERROR_CODE_HEADER: one_line(str(code)), ERROR_HEADER: one_line(description)})
+    return headers
 
 
 def one_line(text: str) -> str:

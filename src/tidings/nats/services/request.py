@@ -88,9 +88,7 @@ class Request:
             Error, MaxPayloadError, BadHeaderError, ConnectionClosedError: as `respond`.
         """
         self.count_error(code, description)
-        told = Headers(headers or ())
-        told.update(error_headers(code, description))
-        await self.respond(data, headers=told)
+        await self.respond(data, headers=error_headers(code, description, headers))
 
     def count_error(self, code: int | str, description: str) -> None:
         """Count an error in the statistics of the endpoint without answering; `respond_error` does it too."""
