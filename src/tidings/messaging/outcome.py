@@ -28,6 +28,7 @@ from .codec import Encoded
 from .errors import RemoteError, ValidationError
 from .handling import Handling
 from .message import Message
+from .response import Response
 
 __all__ = ["FAILURES", "Outcome", "are_cancelled", "error_reply", "log_failure", "payload_head"]
 
@@ -67,6 +68,9 @@ class Outcome:
 
     async def deliver(self, result: Any) -> None:
         """Publish a result to those who want it; None only to a requester, as an empty body."""
+        if isinstance(result, Response):
+            await self._deliver_response(result)
+            return
         message = self.here.message()
         body, content_type = (b"", "") if result is None else self._encode(result)
         headers = {"correlation_id": message.correlation_id}
@@ -76,6 +80,17 @@ class Outcome:
             await self._adapter.reply(message, body, headers)
             message.replied = True
         if result is not None:
+            for send in self._sends:
+                await send(body, headers)
+
+    async def _deliver_response(self, response: Response[Any]) -> None:
+        message = self.here.message()
+        correlation_id = response.correlation_id or message.correlation_id
+        body, headers = self._broker.compose(response.body, response.headers, correlation_id)
+        if response.reply and self.replies and message.reply_to:
+            await self._adapter.reply(message, body, headers)
+            message.replied = True
+        if response.publish:
             for send in self._sends:
                 await send(body, headers)
 

@@ -1,12 +1,14 @@
 """Publishers: a declared destination, as an object and as a decorator of handlers."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .adapter import Adapter, Send
 from .broker import Broker
 from .endpoints import Destination
 from .message import Message
+from .middleware import Outgoing
 
 __all__ = ["Publisher", "PublisherMethod"]
 
@@ -54,6 +56,10 @@ class Publisher:
             NotConnectedError: the broker is not connected.
             PublishError: the value has no JSON form, or the client refuses the message.
         """
+        if layers := (*self.broker.publish_layers, *self.destination.middlewares):
+            outgoing = Outgoing(message, self.destination.channel, dict(headers or {}), correlation_id)
+            await self.broker.publish_through(layers, outgoing, self.sender())
+            return
         await self.sender()(*self.broker.compose(message, headers, correlation_id))
 
     async def request(
@@ -65,8 +71,14 @@ class Publisher:
         correlation_id: str = "",
     ) -> Message[Any]:
         """Publish a message and return the answer to it; see `Adapter.request` for the errors."""
+        adapter, destination = self.broker.adapter, self.destination
+        if layers := (*self.broker.publish_layers, *destination.middlewares):
+            outgoing = Outgoing(message, destination.channel, dict(headers or {}), correlation_id)
+            ask = partial(adapter.request, destination, timeout=timeout)
+            answer: Message[Any] = await self.broker.publish_through(layers, outgoing, ask)
+            return answer
         body, composed = self.broker.compose(message, headers, correlation_id)
-        return await self.broker.adapter.request(self.destination, body, composed, timeout)
+        return await adapter.request(destination, body, composed, timeout)
 
     def sender(self) -> Send:
         """What publishes a body with its headers; good for as long as the broker is connected."""
@@ -81,7 +93,7 @@ class PublisherMethod(Generic[P]):
     """
 
     def __init__(self, declare: Callable[P, Destination]) -> None:
-        self._declare = declare
+        self.declare = declare
 
     @overload
     def __get__(self, broker: None, owner: type) -> "PublisherMethod[P]": ...
@@ -92,6 +104,6 @@ class PublisherMethod(Generic[P]):
             return self
 
         def publisher(*args: P.args, **kwargs: P.kwargs) -> Publisher:
-            return Publisher(broker, self._declare(*args, **kwargs))
+            return Publisher(broker, self.declare(*args, **kwargs))
 
         return publisher

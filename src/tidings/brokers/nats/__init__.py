@@ -6,6 +6,7 @@ from .broker import NatsBroker
 from .endpoints import NatsEndpoint
 from .message import NatsMessage
 from .options import NatsDestination, NatsSource, Pull
+from .router import NatsPublisher, NatsRoute, NatsRouter
 
 if TYPE_CHECKING:
     from .serving import NatsRequestMessage
@@ -16,7 +17,10 @@ __all__ = [
     "NatsDestination",
     "NatsEndpoint",
     "NatsMessage",
+    "NatsPublisher",
     "NatsRequestMessage",
+    "NatsRoute",
+    "NatsRouter",
     "NatsSource",
     "NatsStreamMessage",
     "Pull",
