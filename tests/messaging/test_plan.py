@@ -11,8 +11,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.messaging.fakes import FakeBroker, FakeMessage, FakeSource, Native
-from tidings.messaging.params import Context, Depends, Header, Logger
 from tidings.messaging.handler import Handler
+from tidings.messaging.params import Context, Depends, Header, Logger
 from tidings.messaging.plan import plan_for
 
 

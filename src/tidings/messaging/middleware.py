@@ -115,9 +115,8 @@ class BaseMiddleware:
         return None
 
 
-Middleware: TypeAlias = (
-    Callable[[Any, CallNext], Awaitable[Any]] | type[BaseMiddleware] | partial[BaseMiddleware]
-)
+Layer: TypeAlias = Callable[[Any, CallNext], Awaitable[Any]]
+Middleware: TypeAlias = Layer | type[BaseMiddleware] | partial[BaseMiddleware]
 """A function of one shape, or a class; as a `partial` with arguments of its own."""
 
 
@@ -204,16 +203,14 @@ async def _consume_scope(made: BaseMiddleware, message: Message[Any], call_next:
     return await made.consume_scope(call_next, message)
 
 
-def nested(layers: Sequence[Callable[[Any, CallNext], Awaitable[Any]]], innermost: CallNext) -> CallNext:
+def nested(layers: Sequence[Layer], innermost: CallNext) -> CallNext:
     """One function of the message out of all of them, the first one the outermost."""
     for layer in reversed(layers):
         innermost = partial(_call, layer, innermost)
     return innermost
 
 
-def _call(
-    layer: Callable[[Any, CallNext], Awaitable[Any]], call_next: CallNext, message: Any
-) -> Awaitable[Any]:
+def _call(layer: Layer, call_next: CallNext, message: Any) -> Awaitable[Any]:
     return layer(message, call_next)
 
 

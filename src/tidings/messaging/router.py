@@ -120,11 +120,7 @@ class RoutedPublisher:
     def _one(self) -> Publisher:
         if len(self.included) == 1:
             return self.included[0]
-        what = (
-            "more than once: which one is meant"
-            if self.included
-            else "nowhere: broker.include_router(router)"
-        )
+        what = "more than once" if self.included else "nowhere: call broker.include_router"
         raise SetupError(f"the router of this publisher is included {what}")
 
 
@@ -232,8 +228,8 @@ class BaseRouter:
     def _check_open(self) -> None:
         if self._is_included:
             raise SetupError(
-                "the router is included, and what is added now would be missing there: import the modules that "
-                "add to it before include_router"
+                "the router is included, and what is added now would be missing there: import the modules "
+                "that add to it before include_router"
             )
 
     def include_in(
@@ -312,10 +308,10 @@ def _destination_in(declared: Any, broker: Any) -> Destination:
 
 
 class Router(BaseRouter):
-    """A router for any broker: its subscribers and publishers name an address, and options all brokers have."""
+    """A router for any broker: its subscribers and publishers name an address, and options that all have."""
 
     def subscriber(self, address: str, /, **options: Any) -> RoutedSubscriber:
-        """A subscriber of the address; what the broker does not know of the options it refuses when included."""
+        """A subscriber of the address; what a broker does not know of the options it refuses."""
         return self.add_subscriber(partial(_source_in, _Options(address, options)))
 
     def publisher(self, address: str, /, **options: Any) -> RoutedPublisher:

@@ -43,7 +43,7 @@ class Subscriber:
         @orders
         async def on_order(order: Order) -> None: ...
 
-    Without a handler its messages are taken one by one, and settled by who takes them, where they are settled::
+    Without a handler its messages are taken one by one; who takes one settles it, where that is done::
 
         async for message in broker.subscriber("in"): ...
         message = await subscriber.get_one(timeout=5)
@@ -173,9 +173,10 @@ class Subscriber:
 
     async def _take_from(self) -> Mailbox:
         if self._functions:
+            handler, _ = self._functions[0]
             raise SetupError(
-                f"the subscriber of {self.source.channel!r} has the handler {describe(self._functions[0][0])}, "
-                "which gets its messages: make another one to take them"
+                f"the subscriber of {self.source.channel!r} has the handler {describe(handler)}: make another "
+                "one to take messages"
             )
         if self._mailbox is None:
             await self.start()

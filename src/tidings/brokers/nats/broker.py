@@ -135,8 +135,11 @@ class NatsBroker(Broker[NatsAdapter]):
             send = partial(self.adapter.publish, subject, reply_to=reply_to)
         if self.publish_layers:
             outgoing = Outgoing(message, subject, dict(headers or {}), correlation_id)
-            return cast("PubAck | None", await self.publish_through(self.publish_layers, outgoing, send))
-        return cast("PubAck | None", await send(*self.compose(message, headers, correlation_id)))
+            acknowledged: PubAck | None
+            acknowledged = await self.publish_through(self.publish_layers, outgoing, send)
+            return acknowledged
+        acknowledged = await send(*self.compose(message, headers, correlation_id))
+        return acknowledged
 
     async def request(
         self,
