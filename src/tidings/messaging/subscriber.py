@@ -175,8 +175,8 @@ class Subscriber:
         if self._functions:
             handler, _ = self._functions[0]
             raise SetupError(
-                f"the subscriber of {self.source.channel!r} has the handler {describe(handler)}: make another "
-                "one to take messages"
+                f"the subscriber of {self.source.channel!r} has the handler {describe(handler)}: make "
+                "another one to take messages"
             )
         if self._mailbox is None:
             await self.start()
