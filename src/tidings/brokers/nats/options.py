@@ -138,7 +138,7 @@ class NatsSource(Source):
 
     def prefixed(self, prefix: str) -> Self:
         """The same with the prefix before its subject, and before those that filter it."""
-        filters = [prefix + each for each in self.filter_subjects]
+        filters = tuple(prefix + each for each in self.filter_subjects)
         return replace(self, subject=prefix + self.subject, filter_subjects=filters)
 
     def given(self, names: Collection[str]) -> list[str]:
