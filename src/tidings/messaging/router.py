@@ -38,6 +38,7 @@ __all__ = [
 
 P = ParamSpec("P")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+T = TypeVar("T")
 DeclareSource = Callable[[Broker[Any]], Source]
 DeclareDestination = Callable[[Broker[Any]], Destination]
 
@@ -85,12 +86,12 @@ class RoutedSubscriber:
         return handler
 
 
-class RoutedPublisher:
+class RoutedPublisher(Generic[T]):
     """A publisher of a router; publishes by itself once the router is included into one broker."""
 
     def __init__(self, router: "BaseRouter", declare: DeclareDestination) -> None:
         self.declare = declare
-        self.included: list[Publisher] = []
+        self.included: list[Publisher[T]] = []
         self._router = router
 
     def __call__(self, handler: HandlerT) -> HandlerT:
@@ -99,14 +100,14 @@ class RoutedPublisher:
         return handler
 
     async def publish(
-        self, message: Any, *, headers: Mapping[str, str] | None = None, correlation_id: str = ""
+        self, message: T, *, headers: Mapping[str, str] | None = None, correlation_id: str = ""
     ) -> None:
         """Publish a message; see `Publisher.publish`. SetupError where the router has not one broker."""
         await self._one().publish(message, headers=headers, correlation_id=correlation_id)
 
     async def request(
         self,
-        message: Any,
+        message: T,
         *,
         timeout: float = 0.5,
         headers: Mapping[str, str] | None = None,
@@ -117,7 +118,7 @@ class RoutedPublisher:
             message, timeout=timeout, headers=headers, correlation_id=correlation_id
         )
 
-    def _one(self) -> Publisher:
+    def _one(self) -> Publisher[T]:
         if len(self.included) == 1:
             return self.included[0]
         what = "more than once" if self.included else "nowhere: call broker.include_router"
@@ -171,8 +172,8 @@ class BaseRouter:
         self._dependencies = tuple(dependencies)
         self._exceptions = ExceptionMiddleware()
         self._subscribers: list[RoutedSubscriber] = []
-        self._publishers: list[RoutedPublisher] = []
-        self._outputs: list[tuple[Callable[..., Any], RoutedPublisher]] = []
+        self._publishers: list[RoutedPublisher[Any]] = []
+        self._outputs: list[tuple[Callable[..., Any], RoutedPublisher[Any]]] = []
         self._routers: list[tuple[Includable, str, Sequence[Middleware], Sequence[Any]]] = []
         self._is_included = False
         for router in routers:
@@ -213,14 +214,14 @@ class BaseRouter:
         self._subscribers.append(made)
         return made
 
-    def add_publisher(self, declare: DeclareDestination) -> RoutedPublisher:
+    def add_publisher(self, declare: DeclareDestination) -> RoutedPublisher[Any]:
         """A publisher whose destination is declared when the router is included."""
         self._check_open()
-        made = RoutedPublisher(self, declare)
+        made: RoutedPublisher[Any] = RoutedPublisher(self, declare)
         self._publishers.append(made)
         return made
 
-    def add_output(self, handler: Callable[..., Any], publisher: RoutedPublisher) -> None:
+    def add_output(self, handler: Callable[..., Any], publisher: RoutedPublisher[Any]) -> None:
         """Publish the results of `handler` there too."""
         self._check_open()
         self._outputs.append((handler, publisher))
@@ -251,7 +252,7 @@ class BaseRouter:
         publishers = {each: self._publisher_in(around, each) for each in self._publishers}
         outputs = [(handler, publishers[each]) for handler, each in self._outputs]
 
-        def outputs_of(handler: Callable[..., Any]) -> list[Publisher]:
+        def outputs_of(handler: Callable[..., Any]) -> list[Publisher[Any]]:
             own = [publisher for decorated, publisher in outputs if decorated == handler]
             return [*own, *broker.outputs_of(handler)]
 
@@ -270,8 +271,8 @@ class BaseRouter:
                 (*around.dependencies, *more[1]),
             )
 
-    def _publisher_in(self, around: _Around, routed: RoutedPublisher) -> Publisher:
-        made = Publisher(around.broker, around.destination(routed.declare(around.broker)))
+    def _publisher_in(self, around: _Around, routed: RoutedPublisher[Any]) -> Publisher[Any]:
+        made: Publisher[Any] = Publisher(around.broker, around.destination(routed.declare(around.broker)))
         routed.included.append(made)
         return made
 
@@ -314,7 +315,7 @@ class Router(BaseRouter):
         """A subscriber of the address; what a broker does not know of the options it refuses."""
         return self.add_subscriber(partial(_source_in, _Options(address, options)))
 
-    def publisher(self, address: str, /, **options: Any) -> RoutedPublisher:
+    def publisher(self, address: str, /, **options: Any) -> RoutedPublisher[Any]:
         """A publisher to the address, likewise."""
         return self.add_publisher(partial(_destination_in, _Options(address, options)))
 
@@ -348,12 +349,12 @@ class RouterPublisherMethod(Generic[P]):
     @overload
     def __get__(self, router: None, owner: type) -> "RouterPublisherMethod[P]": ...
     @overload
-    def __get__(self, router: BaseRouter, owner: type) -> Callable[P, RoutedPublisher]: ...
+    def __get__(self, router: BaseRouter, owner: type) -> Callable[P, RoutedPublisher[Any]]: ...
     def __get__(self, router: BaseRouter | None, owner: type) -> Any:
         if router is None:
             return self
 
-        def publisher(*args: P.args, **kwargs: P.kwargs) -> RoutedPublisher:
+        def publisher(*args: P.args, **kwargs: P.kwargs) -> RoutedPublisher[Any]:
             return router.add_publisher(partial(_destination_in, self._declare(*args, **kwargs)))
 
         return publisher
