@@ -1,5 +1,6 @@
 """Middlewares: nested in their order, left whatever fails, and nothing where there are none."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -164,6 +165,29 @@ async def test_the_end_may_take_a_failure_for_none() -> None:
     await broker.start()
     await broker.deliver(native := Native())
     assert native.settled == ["ack"]
+
+
+async def test_a_cancellation_is_taken_by_none() -> None:
+    class Forgiving(BaseMiddleware):
+        async def after_processed(self, *error: Any) -> bool:
+            return True
+
+    broker = FakeBroker(middlewares=[Forgiving])
+    broker.adapter.settling = FakeSettler()
+    begun = asyncio.Event()
+
+    @broker.subscriber("in")
+    async def handler(body: bytes) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await broker.start()
+    delivery = asyncio.create_task(broker.deliver(native := Native()))
+    await begun.wait()
+    delivery.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await delivery
+    assert native.settled == ["nack"]
 
 
 async def test_functions_and_classes_keep_the_order_they_are_given_in() -> None:
@@ -334,6 +358,13 @@ async def test_what_is_no_middleware_is_refused_when_the_broker_starts() -> None
     broker.subscriber("in")(noting("handler", []))
     with pytest.raises(SetupError, match=r"neither an async function of \(message, call_next\)"):
         await broker.start()
+
+
+async def test_what_is_no_publish_middleware_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(SetupError, match="neither an async function"):
+        FakeBroker().publisher("out", middlewares=[BaseMiddleware])  # type: ignore[list-item]
+    with pytest.raises(SetupError, match="neither an async function"):
+        await FakeBroker(publish_middlewares=[print]).connect()  # type: ignore[list-item]
 
 
 async def test_none_is_added_to_a_broker_that_is_connected() -> None:

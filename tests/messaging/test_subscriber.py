@@ -10,6 +10,7 @@ from tidings.messaging.batch import Batch
 from tidings.messaging.errors import NotConnectedError, SetupError
 from tidings.messaging.message import Message
 from tidings.messaging.params import Depends, Header
+from tidings.messaging.response import Response
 from tidings.messaging.subscriber import Subscriber
 
 
@@ -295,3 +296,20 @@ async def test_dependencies_of_a_broker_and_a_subscriber_are_called_for_what_the
     seen.clear()
     await broker.deliver(Native(b"x", {"tenant": "t"}))
     assert seen[0] == "instead"
+
+
+async def test_a_source_may_write_its_results_otherwise() -> None:
+    broker = FakeBroker(encoder=lambda value: (b"broker", "b"))
+    answers = iter([{"a": 1}, Response(1)])
+
+    @broker.subscriber("in", encoder=lambda value: (repr(value).encode(), "r"))
+    async def handler(body: bytes) -> Any:
+        return next(answers)
+
+    await broker.start()
+    for _ in range(2):
+        await broker.deliver(Native(reply="back"))
+    assert [(sent.body, sent.headers["content-type"]) for sent in broker.sent] == [
+        (b"{'a': 1}", "r"),
+        (b"1", "r"),
+    ]

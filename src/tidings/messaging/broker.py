@@ -16,7 +16,14 @@ from .errors import BrokerConnectionError, BrokerRefusedError, SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
 from .handling import current_message
 from .logs import DEFAULT, logger_for
-from .middleware import Middleware, Outgoing, PublishMiddleware, publish_scopes, publish_through
+from .middleware import (
+    Middleware,
+    Outgoing,
+    PublishMiddleware,
+    check_function,
+    publish_scopes,
+    publish_through,
+)
 from .stopping import upstream_first
 from .threads import Threads
 
@@ -202,10 +209,13 @@ class Broker(Generic[AdapterT]):
         """Connect without starting the subscribers; does nothing where it is connected.
 
         Raises:
+            SetupError: a publish middleware is none.
             BrokerRefusedError: the broker refuses who we are.
             BrokerConnectionError: `connect_attempts` tries failed. Each was logged.
         """
         if not self._connected:
+            for function in self.options.publish_middlewares:
+                check_function(function)
             classes = publish_scopes(self._middlewares, self.context)
             self.publish_layers = (*classes, *self.options.publish_middlewares)
             await self._connect()

@@ -13,17 +13,17 @@ from .acks import AckPolicy
 from .batch import Batch
 from .codec import Encoded
 from .errors import SetupError
-from .message import Message
 from .middleware import Middleware, PublishMiddleware
 from .retry import Retry
 
 __all__ = ["Accepts", "Decode", "Destination", "Encode", "Source"]
 
-Decode: TypeAlias = Callable[[Message[Any]], Any]
+# Of any message: who writes one names that of his broker.
+Decode: TypeAlias = Callable[[Any], Any]
 """Reads a message in the place of JSON and text; its result is then validated by the annotation."""
 Encode: TypeAlias = Callable[[Any], Encoded]
 """Gives the body of a value and its content type in the place of JSON and text."""
-Accepts: TypeAlias = Callable[[Message[Any]], bool | Awaitable[bool]]
+Accepts: TypeAlias = Callable[[Any], bool | Awaitable[bool]]
 """Whether a message is one for a handler."""
 
 
@@ -35,6 +35,7 @@ class Source(ABC):
         no_reply: do not answer requesters, neither with results nor with errors.
         validate: whether the annotations are checked; None as the broker is told.
         decoder: reads the messages; None as the broker is told.
+        encoder: writes the results of the handler; None as the broker is told.
         workers: messages handled at once; with more than one their order is lost.
         timeout: seconds that a call of the handler may take; then it is cancelled, which is a failure. A
             plain function goes on in its thread, and its result is not waited for.
@@ -54,6 +55,7 @@ class Source(ABC):
     no_reply: bool = False
     validate: bool | None = None
     decoder: Decode | None = None
+    encoder: Encode | None = None
     workers: int = 1
     timeout: float | None = None
     filter: Accepts | None = None

@@ -33,6 +33,7 @@ __all__ = [
     "Middleware",
     "Outgoing",
     "PublishMiddleware",
+    "check_function",
     "consume_through",
     "publish_scopes",
     "publish_through",
@@ -129,7 +130,8 @@ def _overrides(owner: type[BaseMiddleware], *names: str) -> bool:
     return any(getattr(owner, name) is not getattr(BaseMiddleware, name) for name in names)
 
 
-def _check(middleware: Any) -> None:
+def check_function(middleware: Any) -> None:
+    """SetupError for what is no async function."""
     if not (iscoroutinefunction(middleware) or iscoroutinefunction(type(middleware).__call__)):
         raise SetupError(
             f"the middleware {middleware!r} is neither an async function of (message, call_next) nor a "
@@ -153,7 +155,7 @@ def consume_through(
     for middleware in middlewares:
         owner = _class_of(middleware)
         if owner is None:
-            _check(middleware)
+            check_function(middleware)
         elif not _overrides(owner, "on_receive", "consume_scope", "after_processed"):
             continue  # it is for publishing
         else:
@@ -190,13 +192,23 @@ def _dynamic(
                 if by_class:
                     made: BaseMiddleware = layer(message, context=context)
                     await made.on_receive()
-                    exits.push_async_exit(made.after_processed)
+                    exits.push_async_exit(partial(_leave, made))
                     scopes.append(partial(_consume_scope, made))
                 else:
                     scopes.append(layer)
             await deliver(await nested(scopes, invoke)(message))
 
     return consume
+
+
+async def _leave(
+    made: BaseMiddleware,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+) -> bool:
+    is_taken = await made.after_processed(kind, error, trace)
+    return bool(is_taken) and isinstance(error, Exception)  # a cancellation is for who cancelled
 
 
 async def _consume_scope(made: BaseMiddleware, message: Message[Any], call_next: CallNext) -> Any:
@@ -243,7 +255,5 @@ async def _publish_scope(make: Any, context: ContextRepo, outgoing: Outgoing, ca
 def publish_through(
     scopes: Sequence[PublishMiddleware], send: Callable[[Outgoing], Awaitable[Any]]
 ) -> Callable[[Outgoing], Awaitable[Any]]:
-    """`send` within the scopes. SetupError for one that is none."""
-    for scope in scopes:
-        _check(scope)
+    """`send` within the scopes."""
     return nested(scopes, send)

@@ -87,14 +87,16 @@ def _build(
     signature = read_signature(function)
     _check(function, signature)
     surroundings = surroundings_of(broker, source)
+    encoder = source.encoder or broker.options.encoder
     returns = without_response(signature.returns)
     is_batch = source.batch is not None and settling is not None
     outcome = outcome_for(
         broker,
-        encoder_for(returns, validate=surroundings.validate, encoder=broker.options.encoder),
+        encoder_for(returns, validate=surroundings.validate, encoder=encoder),
         handler.outputs,
         here,
         replies=source.answers and not is_batch,
+        encode_untyped=source.encoder,
         reply_layers=publish_scopes(source.middlewares, broker.context),
     )
     call = function if is_async(function) else broker.threads.wrap(function)

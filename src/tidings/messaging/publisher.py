@@ -8,7 +8,7 @@ from .adapter import Adapter, Send
 from .broker import Broker
 from .endpoints import Destination
 from .message import Message
-from .middleware import Outgoing
+from .middleware import Outgoing, check_function
 
 __all__ = ["Publisher", "PublisherMethod"]
 
@@ -27,11 +27,13 @@ class Publisher(Generic[T]):
         @replies                            # or: @broker.publisher("out")
         async def handler(order: Order) -> Receipt: ...
 
-    Made by `publisher` of a broker. Type checkers take any message for it, unless it is declared what it
-    publishes: ``receipts: Publisher[Receipt] = broker.publisher("receipts")``.
+    Made by `publisher` of a broker; SetupError for a middleware that is none. Type checkers take any message
+    for it, unless it is declared what it publishes: ``out: Publisher[Receipt] = broker.publisher("out")``.
     """
 
     def __init__(self, broker: Broker[Adapter[Any, Any]], destination: Destination) -> None:
+        for function in destination.middlewares:
+            check_function(function)
         self.broker = broker
         self.destination = destination
 

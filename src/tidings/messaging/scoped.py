@@ -22,19 +22,20 @@ def outcome_for(
     here: Handling,
     *,
     replies: bool,
+    encode_untyped: Callable[[Any], Encoded] | None,
     reply_layers: Sequence[PublishMiddleware],
 ) -> Outcome:
     """An `Outcome`, which knows of publish middlewares only where there are some.
 
     Args:
-        broker, encode, here, replies: as `Outcome` takes them.
+        broker, encode, here, replies, encode_untyped: as `Outcome` takes them.
         outputs: the publishers of the handler.
         reply_layers: publish middlewares for answers to requesters, within the broker's.
     """
     sends = [output.sender() for output in outputs]
     of_broker = broker.publish_layers
     if not of_broker and not reply_layers and not any(each.destination.middlewares for each in outputs):
-        return Outcome(broker, encode, sends, here, replies=replies)
+        return Outcome(broker, encode, sends, here, replies=replies, encode_untyped=encode_untyped)
     layers = [(*of_broker, *output.destination.middlewares) for output in outputs]
     channels = [output.destination.channel for output in outputs]
     return _ScopedOutcome(
@@ -42,6 +43,7 @@ def outcome_for(
         encode,
         here,
         replies=replies,
+        encode_untyped=encode_untyped,
         reply_layers=(*of_broker, *reply_layers),
         outputs=list(zip(sends, channels, layers, strict=True)),
     )
@@ -57,10 +59,12 @@ class _ScopedOutcome(Outcome):
         here: Handling,
         *,
         replies: bool,
+        encode_untyped: Callable[[Any], Encoded] | None,
         reply_layers: Sequence[PublishMiddleware],
         outputs: Sequence[tuple[Send, str, Sequence[PublishMiddleware]]],
     ) -> None:
-        super().__init__(broker, encode, [send for send, _, _ in outputs], here, replies=replies)
+        sends = [send for send, _, _ in outputs]
+        super().__init__(broker, encode, sends, here, replies=replies, encode_untyped=encode_untyped)
         self._reply_layers = reply_layers
         self._outputs = outputs
 
@@ -91,7 +95,7 @@ class _ScopedOutcome(Outcome):
                 outgoing.headers,
                 outgoing.correlation_id,
                 # What a middleware made is not what the handler's annotation speaks of.
-                self._encode if typed is not None and outgoing.body is typed else None,
+                self._encode if typed is not None and outgoing.body is typed else self._encode_untyped,
             )
             return await send(body, headers)
 
