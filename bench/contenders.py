@@ -33,9 +33,11 @@ CONTENDERS = (
     Contender("tidings-pure", "tidings_client", "tidings", ours=True, env={"TIDINGS_PURE": "1"}),
     Contender("tidings-callback", "tidings_callback", "tidings", ours=True),
     Contender("tidings-services", "tidings_services", "tidings", ours=True),
+    Contender("tidings-pubsub", "tidings_pubsub", "tidings", ours=True),
     Contender("natsio", "natsio_client", "natsio"),
     Contender("nats-core", "nats_core_client", "nats-core"),
     Contender("nats-py", "nats_py_client", "nats-py"),
+    Contender("nats-py-threads", "nats_py_threads", "nats-py"),
     Contender("faststream", "faststream_services", "faststream"),
     Contender("c", "", "libnats"),
 )

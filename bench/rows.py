@@ -206,6 +206,30 @@ SERVICE_ROWS = (
     ),
 )
 
+THREADED = ("tidings-pubsub", "nats-py-threads")
+PUBSUB_ROWS = (
+    Row(
+        "pubsub-publish",
+        "threads: `publish` that blocks, 128 bytes",
+        "pubsub.publish",
+        THREADED,
+        size=128,
+        loops=ONE,
+    ),
+    Row(
+        "pubsub-listen", "threads: `for` over messages, 128 bytes", "pubsub.listen", THREADED, size=128, loops=ONE
+    ),
+    Row(
+        "pubsub-frame",
+        "threads: memory of a frame of 6 MiB, sent and received",
+        "pubsub.frame",
+        THREADED,
+        Unit.SIZE,
+        loops=ONE,
+        scheme="large",
+    ),
+)
+
 IMPORT_ROWS = (
     Row(
         "import-client",
@@ -225,7 +249,7 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *TLS_ROWS, *WEBSOCKET_ROWS, *MANY_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+ROWS = (*CLIENT_ROWS, *TLS_ROWS, *WEBSOCKET_ROWS, *MANY_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *PUBSUB_ROWS, *IMPORT_ROWS)
 
 TARGETS = (
     Target("publish", "natsio", 5),
@@ -252,6 +276,9 @@ TARGETS = (
     Target("chain", "faststream", 20, ours="tidings-services"),
     Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
     Target("pulled", "faststream", 15, ours="tidings-services"),
+    Target("pubsub-publish", "nats-py-threads", 60, ours="tidings-pubsub"),
+    Target("pubsub-listen", "nats-py-threads", 5, ours="tidings-pubsub"),
+    Target("pubsub-frame", "", 2.01 * 6 * 1024 * 1024, ours="tidings-pubsub"),  # two copies of it
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),
 )

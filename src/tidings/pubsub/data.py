@@ -186,7 +186,7 @@ def _check(owner: str, name: str, value: Any, hint: Any) -> None:
     """Refuse a value that is plainly of another type than the field; items of a list are not looked at."""
     wanted = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     types = [get_origin(each) or each for each in wanted]
-    known = [each for each in types if isinstance(each, type)]
+    known = [each for each in types if isinstance(each, type) and each is not Any]
     if len(known) < len(types) or _is_array(value):
         return
     if not isinstance(value, tuple(known)) and not (float in known and type(value) is int):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from tidings.pubsub.errors import BufferFullError
@@ -52,7 +53,10 @@ class Limits:
 
 
 class Inbox(Generic[M]):
-    """Filled by one thread, emptied by any number of others.
+    """Filled by one thread or several, emptied by any number of others.
+
+    Taking a message costs no lock while there is one: a deque gives each message to one taker. So it is who
+    fills it that keeps count of the bytes, by how many messages are gone since it looked.
 
     Args:
         limits: see `Limits`.
@@ -74,8 +78,10 @@ class Inbox(Generic[M]):
         self._name = name
         self._on_room = on_room
         self._items: deque[M] = deque()
-        self._size = 0
+        self._sizes: deque[int] = deque()  # of the items, and of those that were taken since somebody looked
+        self._size = 0  # the sum of them
         self._is_full = False
+        self._room_at = 0  # so few messages held, and it is full no more
         self._is_dropping = False
         self._is_closed = False
         self._failure: Exception | None = None
@@ -93,7 +99,9 @@ class Inbox(Generic[M]):
     @property
     def size(self) -> int:
         """Bytes of the messages held."""
-        return self._size
+        with self._lock:
+            self._forget_taken()
+            return self._size
 
     @property
     def is_full(self) -> bool:
@@ -103,23 +111,31 @@ class Inbox(Generic[M]):
     def put(self, messages: Sequence[M]) -> bool:
         """Append, never waiting, and do at a limit what the policy says. Returns `is_full`."""
         with self._lock:
+            self.received += len(messages)
             if self._is_closed or self._failure is not None:
-                self.received += len(messages)
                 self.dropped += len(messages)
                 return False
-            self._append(messages)
+            self._forget_taken()
+            if not self._items:
+                self._is_dropping = False  # the reader has caught up
+            sizes = list(map(len, messages))
+            self._sizes.extend(sizes)
+            self._size += sum(sizes)
+            self._items.extend(messages)
+            if self._size >= self.limits.bytes or len(self._items) >= self.limits.messages:
+                self._keep_limits()
+            self.highest = max(self.highest, len(self._items))
             self._changed.notify(len(messages))
-        return self._is_full
+            return self._is_full
 
     def wait_for_room(self, timeout: float, is_over: Callable[[], bool] = lambda: False) -> bool:
-        """Wait until it is not full, or closed, or `is_over`; False when that took over `timeout` seconds.
+        """Wait until it is not full, or ended, or `is_over`; False when that took over `timeout` seconds.
 
         Who makes `is_over` true calls `nudge`.
         """
         with self._lock:
             return self._changed.wait_for(
-                lambda: not self._is_full or self._is_closed or self._failure is not None or is_over(),
-                timeout,
+                lambda: not self._is_full or self._is_closed or self._failure is not None or is_over(), timeout
             )
 
     def nudge(self) -> None:
@@ -132,26 +148,27 @@ class Inbox(Generic[M]):
 
         Raises what it failed with, after what is held.
         """
-        with self._lock:
-            if not self._items and not self._wait(timeout):
-                return None
+        try:
             message = self._items.popleft()
-            self._size -= len(message)
-            if not self._is_full or not self._is_half_empty():
-                return message
-            self._is_full = False
-            self._changed.notify_all()
-        self._on_room()
+        except IndexError:
+            awaited = self._wait(timeout)
+            if awaited is None:
+                return None
+            message = awaited
+        if self._is_full and len(self._items) <= self._room_at:
+            self._make_room()
         return message
 
     def close(self) -> None:
         """No more messages: what is held is dropped, and whoever waits is told. Idempotent."""
         with self._lock:
-            self.dropped += len(self._items)
-            self._items.clear()
-            self._size = 0
             self._is_closed = True
             self._is_full = False
+            with suppress(IndexError):
+                while True:
+                    self._items.popleft()
+                    self.dropped += 1
+            self._forget_taken()
             self._changed.notify_all()
 
     def fail(self, error: Exception) -> None:
@@ -167,34 +184,39 @@ class Inbox(Generic[M]):
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._items = deque()
-        self._size = 0
         self._failure = error
 
-    def _append(self, messages: Sequence[M]) -> None:
-        self.received += len(messages)
-        self._items.extend(messages)
-        self._size += sum(map(len, messages))
-        if len(self._items) > self.highest:
-            self.highest = min(len(self._items), self.limits.messages)
-        if self._size >= self.limits.bytes or len(self._items) >= self.limits.messages:
-            self._keep_limits()
-        elif self._is_dropping and len(self._items) == len(messages):
-            self._is_dropping = False  # the reader has caught up
+    def _forget_taken(self) -> None:
+        """Take off the sizes of the messages that are gone."""
+        if not self._items:
+            self._sizes.clear()
+            self._size = 0
+            return
+        for _ in range(len(self._sizes) - len(self._items)):
+            self._size -= self._sizes.popleft()
 
     def _is_over(self) -> bool:
-        return len(self._items) > self.limits.messages or (
-            self._size > self.limits.bytes and len(self._items) > 1
-        )
+        held = len(self._items)
+        return held > self.limits.messages or (self._size > self.limits.bytes and held > 1)
 
     def _keep_limits(self) -> None:
         if self.limits.policy == "block":
             self._is_full = True
+            # Half, so that the network is not stopped and started for each message.
+            self._room_at = min(len(self._items), self.limits.messages) // 2
             return
         before = self.dropped
         while self._is_over():
-            is_oldest = self.limits.policy == "drop_oldest"
-            self._size -= len(self._items.popleft() if is_oldest else self._items.pop())
+            try:
+                if self.limits.policy == "drop_oldest":
+                    self._items.popleft()
+                else:
+                    self._items.pop()
+                    self._size -= self._sizes.pop()
+            except IndexError:
+                break  # somebody was faster
             self.dropped += 1
+            self._forget_taken()
         if self.dropped == before:
             return
         text = (
@@ -207,22 +229,28 @@ class Inbox(Generic[M]):
         if self.limits.policy == "error":
             self._failure = BufferFullError(text)
 
-    def _is_half_empty(self) -> bool:
-        # Half, so that the network is not stopped and started for each message.
-        return len(self._items) <= self.limits.messages // 2 and self._size <= self.limits.bytes // 2
+    def _make_room(self) -> None:
+        with self._lock:
+            if not self._is_full:
+                return
+            self._is_full = False
+            self._changed.notify_all()
+        self._on_room()
 
-    def _wait(self, timeout: float | None) -> bool:
-        """Wait for a message; False when there is none."""
+    def _wait(self, timeout: float | None) -> M | None:
+        """Wait for a message; None when there is none."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._items:
-            if self._is_closed:
-                return False
-            if self._failure is not None:
-                raise self._failure.with_traceback(None)
-            if deadline is None:
-                self._changed.wait()
-            elif (left := deadline - time.monotonic()) <= 0:
-                return False
-            else:
-                self._changed.wait(left)
-        return True
+        with self._lock:
+            while True:
+                with suppress(IndexError):
+                    return self._items.popleft()
+                if self._is_closed:
+                    return None
+                if self._failure is not None:
+                    raise self._failure.with_traceback(None)
+                if deadline is None:
+                    self._changed.wait()
+                elif (left := deadline - time.monotonic()) <= 0:
+                    return None
+                else:
+                    self._changed.wait(left)

@@ -88,7 +88,7 @@ def _integer(value: int) -> bytes:
         return struct.pack(">b", value)
     if -(2**63) <= value < 2**63:
         return struct.pack(">Bq", 0xD3, value)
-    if value < 2**64:
+    if 0 <= value < 2**64:
         return struct.pack(">BQ", 0xCF, value)
     raise DataError(f"a number beyond 64 bits cannot be serialized: {value.bit_length()} bits")
 

@@ -12,7 +12,6 @@ from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout
 from tidings.pubsub.config import REDIS_KEYS
 from tidings.pubsub.errors import ConfigError, ConnectError, FlushError, MissingExtraError, PubSubError
 from tidings.pubsub.outbox import Entry, Outbox
-from tidings.pubsub.redis_reading import ChannelReading, Reading, StreamReading
 from tidings.pubsub.settings import Settings, check_config
 from tidings.pubsub.topic import AnyTopic, name_of
 
@@ -24,6 +23,8 @@ except ImportError as error:
     raise MissingExtraError(
         "RedisPubSub needs the package redis: install the extra, pip install 'tidings[redis]'"
     ) from error
+
+from tidings.pubsub.redis_reading import ChannelReading, Reading, StreamReading
 
 __all__ = ["RedisPubSub"]
 
