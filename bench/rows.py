@@ -217,7 +217,12 @@ PUBSUB_ROWS = (
         loops=ONE,
     ),
     Row(
-        "pubsub-listen", "threads: `for` over messages, 128 bytes", "pubsub.listen", THREADED, size=128, loops=ONE
+        "pubsub-listen",
+        "threads: `for` over messages, 128 bytes",
+        "pubsub.listen",
+        THREADED,
+        size=128,
+        loops=ONE,
     ),
     Row(
         "pubsub-frame",
@@ -249,7 +254,16 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *TLS_ROWS, *WEBSOCKET_ROWS, *MANY_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *PUBSUB_ROWS, *IMPORT_ROWS)
+ROWS = (
+    *CLIENT_ROWS,
+    *TLS_ROWS,
+    *WEBSOCKET_ROWS,
+    *MANY_ROWS,
+    *JETSTREAM_ROWS,
+    *SERVICE_ROWS,
+    *PUBSUB_ROWS,
+    *IMPORT_ROWS,
+)
 
 TARGETS = (
     Target("publish", "natsio", 5),

@@ -402,8 +402,8 @@ pubsub.subscribe(topic)
 sys.stdout.flush()
 child = os.fork()
 if not child:
-    calls = [pubsub.listen, pubsub.flush, lambda: pubsub.subscribe(topic), lambda: pubsub.publish(topic, b"x")]
-    for call in calls:
+    publish = lambda: pubsub.publish(topic, b"x")
+    for call in (pubsub.listen, pubsub.flush, lambda: pubsub.subscribe(topic), publish):
         try:
             call()
         except ForkedError as error:

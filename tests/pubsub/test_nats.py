@@ -12,7 +12,14 @@ import pytest
 from tidings.nats import Client, connect
 from tidings.nats.jetstream import ConsumerInfo
 from tidings.nats.server import NatsServer
-from tidings.pubsub import ConfigError, ConnectError, MessageTooLargeError, NATSPubSub, PubSubError, TopicError
+from tidings.pubsub import (
+    ConfigError,
+    ConnectError,
+    MessageTooLargeError,
+    NATSPubSub,
+    PubSubError,
+    TopicError,
+)
 
 from .conformance import Conformance
 from .servers import eventually

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.certificates import Authority
 from tests.identities import Key, Operator, creds_text
-
 from tidings.nats import AuthorizationError, PermissionsError, SecureConnFailedError
 from tidings.nats.server import NatsServer
 from tidings.pubsub import (
@@ -57,6 +57,11 @@ def works(config: dict[str, Any]) -> bool:
         pubsub.subscribe("a")
         pubsub.publish("a", b"x")
         return next(pubsub.listen(timeout=20)) == b"x"
+
+
+def publish_much(pubsub: NATSPubSub) -> None:
+    for _ in range(100):
+        pubsub.publish("a", bytes(50_000))
 
 
 class TestCredentials:
@@ -240,8 +245,7 @@ class TestLoss:
             nats_server.kill()
             eventually(lambda: not pubsub.nc.is_connected, "the loss")
             with pytest.raises(BackpressureError, match="no room"):
-                for _ in range(100):
-                    pubsub.publish("a", bytes(50_000))
+                publish_much(pubsub)
             taken = pubsub.counters.published
             assert 0 < taken < 100
             with pytest.raises(FlushError, match=r"within 0\.1 s"):
@@ -254,8 +258,7 @@ class TestLoss:
         pubsub = NATSPubSub({"servers": nats_server.url, "reconnect_timeout": 0.5})
         nats_server.kill()
         with pytest.raises(LostConnectionError):
-            for _ in range(100):
-                pubsub.publish("a", bytes(50_000))
+            publish_much(pubsub)
         pubsub.close()
 
     def test_close_while_it_is_away_says_what_was_lost(self, nats_server: NatsServer) -> None:
@@ -284,9 +287,7 @@ class TestLoss:
             assert caught.value.count == 1
             pubsub.flush()
 
-    def test_a_dropping_reader_is_logged_once(
-        self, nats_url: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_dropping_reader_is_logged_once(self, nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.WARNING, "tidings.pubsub")
         with NATSPubSub(
             {"servers": nats_url, "buffer_messages": 5, "buffer_policy": "drop_oldest"}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.certificates import Authority
 
+from tests.certificates import Authority
 from tidings.pubsub import (
     ConnectError,
     KafkaPubSub,
@@ -162,11 +162,10 @@ def test_a_certificate_that_is_not_trusted(kind: str, tmp_path: Path) -> None:
         greeting = threading.Thread(target=greet, daemon=True)
         greeting.start()
         config = {"tls_ca_cert": str(other.ca), "connect_timeout": 2.0}
+        place = {"servers": f"127.0.0.1:{port}"} if kind == "kafka" else {"url": f"redis://127.0.0.1:{port}"}
+        backend = KafkaPubSub if kind == "kafka" else RedisPubSub
         with pytest.raises(ConnectError, match="certificate verify failed"):
-            if kind == "kafka":
-                KafkaPubSub({"servers": f"127.0.0.1:{port}", **config})
-            else:
-                RedisPubSub({"url": f"redis://127.0.0.1:{port}", **config})
+            backend({**place, **config})
         listener.shutdown(socket.SHUT_RDWR)
     greeting.join(20)
 

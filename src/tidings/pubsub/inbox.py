@@ -135,7 +135,8 @@ class Inbox(Generic[M]):
         """
         with self._lock:
             return self._changed.wait_for(
-                lambda: not self._is_full or self._is_closed or self._failure is not None or is_over(), timeout
+                lambda: not self._is_full or self._is_closed or self._failure is not None or is_over(),
+                timeout,
             )
 
     def nudge(self) -> None:

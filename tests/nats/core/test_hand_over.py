@@ -1,4 +1,4 @@
-"""Publishes that were encoded elsewhere: written as they are, counted, waited for while there is no server."""
+"""Publishes that were encoded elsewhere: written as they are, counted, held back while there is no server."""
 
 from __future__ import annotations
 
