@@ -39,6 +39,7 @@ CONTENDERS = (
     Contender("nats-py", "nats_py_client", "nats-py"),
     Contender("nats-py-threads", "nats_py_threads", "nats-py"),
     Contender("faststream", "faststream_services", "faststream"),
+    Contender("raw", "raw_jetstream", "tidings", ours=True),
     Contender("c", "", "libnats"),
 )
 
