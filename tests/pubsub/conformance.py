@@ -82,11 +82,13 @@ class Conformance:
         pubsub.publish(f"{topic}.two", b"2")
         assert sorted(islice(pubsub.listen(timeout=PATIENCE), 2)) == [b"1", b"2"]
 
-    def test_subscribing_twice_is_no_error(self, make: Make, topic: str) -> None:
+    def test_subscribing_twice_is_subscribing_once(self, make: Make, topic: str) -> None:
         pubsub = make()
         pubsub.subscribe(topic)
+        pubsub.subscribe(Topic(topic))
         pubsub.publish(topic, b"x")
-        assert next(iter(pubsub.listen(timeout=PATIENCE))) == b"x"
+        pubsub.publish(topic, b"y")
+        assert list(islice(pubsub.listen(timeout=PATIENCE), 2)) == [b"x", b"y"]
 
     def test_a_topic_class_of_ones_own(self, make: Make, topic: str) -> None:
         class Mine:

@@ -8,6 +8,7 @@ import pytest
 
 from tidings.pubsub import (
     ConfigError,
+    ConnectError,
     MemoryPubSub,
     NATSPubSub,
     RedisPubSub,
@@ -141,6 +142,10 @@ class TestUrl:
             assert isinstance(made, NATSPubSub)
             assert made.group_id == "g"
             assert (made.queue.limits.messages, made.queue.limits.policy) == (5, "drop_oldest")
+
+    def test_several_servers_of_one_scheme(self) -> None:
+        with pytest.raises(ConnectError, match=r"tls://127\.0\.0\.1:1, tls://127\.0\.0\.1:2"):
+            pubsub("tls://127.0.0.1:1,127.0.0.1:2")
 
     def test_the_variable(self, nats_url: str) -> None:
         environ = {"TIDINGS_PUBSUB_URL": nats_url, "TIDINGS_NATS_GROUP_ID": "from the environment"}

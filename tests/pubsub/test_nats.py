@@ -141,6 +141,7 @@ def test_a_stream_that_is_not_there(nats_url: str) -> None:
         ({"servers": "nats://h", "tls_key": "k.pem"}, "'tls_key'"),
         ({"servers": "nats://h", "durable": "d"}, "'durable'"),
         ({"servers": "nats://h", "ack_wait": -1}, "'ack_wait'"),
+        ({"servers": "nats://h", "group_id": "a b"}, "'group_id'"),
         ({"servers": "nats://h", "nkeys_seed": "a", "user_credentials": "b"}, "nkeys_seed"),
         ("nats://h", "is a dict"),
     ],
@@ -164,6 +165,16 @@ def test_the_attributes(nats_url: str) -> None:
         secret = nats_url.partition("//")[2].partition("@")[0]
         assert secret
         assert secret not in f"{pubsub!r} {pubsub.servers} {vars(pubsub)['queue']!r}"
+
+
+def test_a_call_that_waits_is_none_for_the_loop_itself(nats_url: str) -> None:
+    with NATSPubSub({"servers": nats_url}) as pubsub:
+
+        async def wrong() -> None:
+            pubsub.flush()
+
+        with pytest.raises(RuntimeError, match="in the event loop itself"):
+            asyncio.run_coroutine_threadsafe(wrong(), pubsub.loop).result(20)
 
 
 def test_all_instances_share_a_thread(nats_url: str) -> None:

@@ -40,7 +40,11 @@ class Background:
 
         Raises:
             TimeoutError: it took longer, and was cancelled; or what `work` raises.
+            RuntimeError: called by the loop itself, which would wait for itself.
         """
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("a call that waits for the event loop was made in the event loop itself")
         done: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
         try:
             return done.result(timeout)

@@ -23,7 +23,7 @@ from tidings.pubsub.errors import (
 )
 from tidings.pubsub.inbox import Inbox, Limits
 from tidings.pubsub.settings import Settings
-from tidings.pubsub.topic import AnyTopic, Topic
+from tidings.pubsub.topic import AnyTopic, Topic, name_of
 
 __all__ = ["Counters", "Held", "PubSubBackend", "as_bytes", "check_timeout"]
 
@@ -100,21 +100,31 @@ class PubSubBackend(ABC):
         self.queue: Inbox[Any] = Inbox(limits, repr(self), self._on_room)
         self._settings = settings
         self._lock = threading.Lock()
+        self._subscribing = threading.Lock()
+        self._names: set[str] = set()
         self._ended: Callable[[], Exception] | None = None
         self._failed = 0
         self._failure: Exception | None = None  # of a publish; the next `flush` raises it
         self._unreported = 0
         lifetime.add(self)
 
-    @abstractmethod
     def subscribe(self, topic: AnyTopic) -> None:
         """Have `listen` hand out the messages of `topic` too. Returns when the messaging system knows of it.
+
+        A topic that was subscribed to already stays so.
 
         Raises:
             TopicError: the messaging system takes no such topic.
             PubSubError: it refuses the subscription; the text says why.
             LostConnectionError, ClosedError, ForkedError: there is no connection.
         """
+        self._check_open()
+        name = name_of(topic)
+        with self._subscribing:
+            if name not in self._names:
+                self._subscribe(name)
+                self._names.add(name)
+        self.topic = Topic(topic) if isinstance(topic, str) else topic
 
     @abstractmethod
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
@@ -215,6 +225,10 @@ class PubSubBackend(ABC):
     # For the backends
 
     @abstractmethod
+    def _subscribe(self, name: str) -> None:
+        """Subscribe to a topic that is not subscribed to yet. Raises as `subscribe`."""
+
+    @abstractmethod
     def _finish(self, timeout: float) -> None:
         """Bring out what was published and release everything, within `timeout` seconds. Called once."""
 
@@ -253,9 +267,6 @@ class PubSubBackend(ABC):
     def _check_open(self) -> None:
         if self._ended is not None:
             raise self._ended()
-
-    def _subscribed(self, topic: AnyTopic) -> None:
-        self.topic = Topic(topic) if isinstance(topic, str) else topic
 
     def _lose(self, reason: str, cause: BaseException | None) -> None:
         """The connection is gone for good: every call raises, and so does `listen` after what is held."""

@@ -245,6 +245,10 @@ class Inbox(Generic[M]):
             while True:
                 with suppress(IndexError):
                     return self._items.popleft()
+                if self._is_full:  # all was taken before it was found to be full
+                    self._is_full = False
+                    self._changed.notify_all()
+                    self._on_room()
                 if self._is_closed:
                     return None
                 if self._failure is not None:

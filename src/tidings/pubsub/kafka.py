@@ -95,10 +95,7 @@ class KafkaPubSub(PubSubBackend):
         self._poller = threading.Thread(target=self._poll, name="tidings-kafka-publish", daemon=True)
         self._poller.start()
 
-    def subscribe(self, topic: AnyTopic) -> None:
-        """Have `listen` hand out the messages of `topic` too. Raises as `PubSubBackend.subscribe`."""
-        self._check_open()
-        name = name_of(topic)
+    def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
         try:
             partitions = self._partitions_of(name, limit)
@@ -112,7 +109,6 @@ class KafkaPubSub(PubSubBackend):
         if not known:
             self._check_open()
             raise PubSubError(f"{self!r} cannot subscribe to {name!r}: no answer within {limit:g} s")
-        self._subscribed(topic)
 
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
         """Publish a message; see `PubSubBackend.publish`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import time
 import weakref
 from collections.abc import Callable
 from typing import Protocol
@@ -13,8 +14,8 @@ __all__ = ["Living", "add", "after_all", "discard"]
 
 logger = logging.getLogger("tidings.pubsub")
 
-# Seconds that each backend left open has at exit to bring out what was published.
-_EXIT_PATIENCE = 2.0
+# Seconds that all backends left open have at exit to bring out what was published.
+_EXIT_PATIENCE = 3.0
 
 
 class Living(Protocol):
@@ -49,9 +50,10 @@ def after_all(*, at_exit: Callable[[], None], in_child: Callable[[], None]) -> N
 
 
 def _exit() -> None:
+    deadline = time.monotonic() + _EXIT_PATIENCE
     for backend in list(_alive):
         try:
-            backend.close(_EXIT_PATIENCE)
+            backend.close(max(deadline - time.monotonic(), 0.0))
         except Exception as error:  # the others are to be closed too
             logger.error("at exit: %s", error)
     for end in _at_exit:

@@ -37,19 +37,7 @@ class MemoryPubSub(PubSubBackend):
         super().__init__(settings, [f"memory://{settings['name']}"])
         self._publish_timeout: float = settings["publish_timeout"]
         self._published = 0
-        self._patterns: list[str] = []
         self._hub = _hub(settings["name"])
-
-    def subscribe(self, topic: AnyTopic) -> None:
-        """Have `listen` hand out the messages of `topic` too; its name may hold wildcards of NATS."""
-        self._check_open()
-        pattern = name_of(topic)
-        try:
-            check_pattern(pattern)
-        except BadSubjectError as error:
-            raise TopicError(str(error)) from error
-        self._hub.add(pattern, self)
-        self._subscribed(topic)
 
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
         """Publish a message; see `PubSubBackend.publish`."""
@@ -74,6 +62,13 @@ class MemoryPubSub(PubSubBackend):
         """Everything has arrived when `publish` returns."""
         self._check_open()
         check_timeout(timeout)
+
+    def _subscribe(self, name: str) -> None:
+        try:
+            check_pattern(name)
+        except BadSubjectError as error:
+            raise TopicError(str(error)) from error
+        self._hub.add(name, self)
 
     def _on_end(self, error: Callable[[], Exception]) -> None:
         self._hub.nudge()

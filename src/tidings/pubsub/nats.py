@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from tidings.nats import Client, ConnectOptions, Error, PossiblyLostError, RawCr
 from tidings.nats.core.options import options_from
 from tidings.nats.core.servers import parse_server
 from tidings.nats.errors import BadSubjectError, MaxPayloadError
+from tidings.nats.wire import check_queue
 from tidings.pubsub.background import background
 from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout
 from tidings.pubsub.config import NATS_KEYS
@@ -78,6 +80,7 @@ class Way(Protocol):
 class NATSPubSub(PubSubBackend):
     """NATS from threads, over one connection, which lives in a thread that all instances share.
 
+    The name of a topic is a subject; that of one to subscribe to may hold wildcards.
     Core NATS, unless the config names a ``stream``: then what is published is stored in it, and what is
     listened to comes from it at least once: a message is acknowledged when the loop body is done with it.
 
@@ -110,6 +113,11 @@ class NATSPubSub(PubSubBackend):
                 "NATSPubSub: key 'buffer_policy' is 'block' where a stream is read: what is dropped would "
                 "only be delivered again"
             )
+        if settings["group_id"] is not None:
+            try:
+                check_queue(settings["group_id"])
+            except BadSubjectError as error:
+                raise ConfigError(f"NATSPubSub: key 'group_id': {error}") from None
         super().__init__(settings, servers)
         self._background = background()
         self.loop = self._background.loop
@@ -127,24 +135,6 @@ class NATSPubSub(PubSubBackend):
         except BaseException:
             self._discard()
             raise
-
-    def subscribe(self, topic: AnyTopic) -> None:
-        """Have `listen` hand out the messages of `topic` too; its name may hold wildcards of NATS.
-
-        Raises as `PubSubBackend.subscribe`.
-        """
-        self._check_open()
-        subject = name_of(topic)
-        limit: float = self._settings["connect_timeout"]
-        try:
-            self._background.call(self._within(limit, self._way.subscribe(subject)), limit + _SLACK)
-        except BadSubjectError as error:
-            raise TopicError(str(error)) from error
-        except (Error, TimeoutError) as error:
-            self._check_open()
-            reason = str(error) or f"no answer within {limit:g} s"
-            raise PubSubError(f"{self!r} cannot subscribe to {subject!r}: {reason}") from error
-        self._subscribed(topic)
 
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
         """Publish a message; see `PubSubBackend.publish`."""
@@ -167,7 +157,7 @@ class NATSPubSub(PubSubBackend):
         self._check_open()
         check_timeout(timeout)
         try:
-            self._background.call(self._within(timeout, self._way.flush()), timeout + _SLACK)
+            self._background.call(self._within(timeout, self._way.flush), timeout + _SLACK)
         except TimeoutError as error:
             raise FlushError(f"{self!r} did not confirm a flush within {timeout:g} s") from error
         except Error as error:
@@ -197,9 +187,9 @@ class NATSPubSub(PubSubBackend):
 
         return StreamWay(client, self._background, self.queue, self._settings, self._note_unsent)
 
-    async def _within(self, seconds: float, work: Any) -> None:
+    async def _within(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.timeout(seconds):
-            await work
+            await work()
 
     def _note_error(self, error: Exception) -> None:
         if isinstance(error, PossiblyLostError) and self._settings["stream"] is None:
@@ -257,6 +247,17 @@ class NATSPubSub(PubSubBackend):
             await self._release()
 
     # As `PubSubBackend` asks for
+
+    def _subscribe(self, name: str) -> None:
+        limit: float = self._settings["connect_timeout"]
+        try:
+            self._background.call(self._within(limit, partial(self._way.subscribe, name)), limit + _SLACK)
+        except BadSubjectError as error:
+            raise TopicError(str(error)) from error
+        except (Error, TimeoutError) as error:
+            self._check_open()
+            reason = str(error) or f"no answer within {limit:g} s"
+            raise PubSubError(f"{self!r} cannot subscribe to {name!r}: {reason}") from error
 
     def _listen(self, timeout: float | None) -> Iterator[bytes]:
         if self._settings["stream"] is None:

@@ -85,6 +85,7 @@ class CoreWay:
 
     async def flush(self) -> None:
         """Wait until the server has processed all that was published before. Raises ConnectionClosedError."""
+        self._carry_on()  # a KeyboardInterrupt may have come between a message and its wake-up
         while self._carrying is not None:
             await asyncio.wait([self._carrying])
         await flushed(self._client)

@@ -59,6 +59,7 @@ class Storing:
         self._again: deque[_Entry] = deque()  # these come first: they were published before the others
         self._under_way = 0
         self._carrying: asyncio.Task[None] | None = None
+        self._is_closed = False
 
     def publish(self, topic: str, payload: bytes, timeout: float) -> None:
         """Gather a message, see `Outbox.publish`. Raises BadSubjectError, MaxPayloadError too."""
@@ -72,6 +73,7 @@ class Storing:
 
     async def stored(self) -> None:
         """Wait until all that was published is stored, or has failed."""
+        self._carry_on()
         while self._carrying is not None or self._under_way:
             if self._carrying is not None:
                 await asyncio.wait([self._carrying])
@@ -81,15 +83,15 @@ class Storing:
 
     async def close(self) -> None:
         """End; what is not stored by now is given up."""
+        self._is_closed = True
         if self._carrying is not None:
             self._carrying.cancel()
             await asyncio.wait([self._carrying])
         if left := len(self._again) + len(self._waiting) + len(self.outbox.take()) + self._under_way:
-            self._under_way = 0
             self._lose(left, self._client.last_error)
 
     def _carry_on(self) -> None:
-        if self._carrying is None:
+        if self._carrying is None and not self._is_closed:
             self._carrying = asyncio.get_running_loop().create_task(self._carry())
 
     async def _carry(self) -> None:
@@ -133,13 +135,17 @@ class Storing:
 
     def _done(self, entry: _Entry, stored: asyncio.Future[PubAck]) -> None:
         self._under_way -= 1
+        if self._is_closed:  # it was counted
+            if not stored.cancelled():
+                stored.exception()  # nobody else looks at it
+            return
         if stored.cancelled():
             self._lose(1, None)
             return
         error = stored.exception()
         if error is None:
             return
-        if isinstance(error, UnconfirmedError) and entry.attempts < _ATTEMPTS and not self._client.is_closed:
+        if isinstance(error, UnconfirmedError) and entry.attempts < _ATTEMPTS:
             self._again.append(entry)
             self._carry_on()
         else:

@@ -76,5 +76,7 @@ def _place(parts: SplitResult, keys: tuple[Key, ...]) -> dict[str, Any]:
         return {"name": parts.netloc} if parts.netloc else {}
     if keys is REDIS_KEYS:
         return {"url": bare}
-    place = bare.partition("://")[2].rstrip("/") if keys is KAFKA_KEYS else bare
-    return {"servers": place.split(",")}
+    servers = bare.partition("://")[2].rstrip("/").split(",")
+    if keys is NATS_KEYS:  # what holds for the first, TLS say, holds for all
+        servers = [each if "://" in each else f"{parts.scheme}://{each}" for each in servers]
+    return {"servers": servers}

@@ -76,6 +76,7 @@ class Outbox:
         self._ended = error
 
     def _wait_for_room(self, timeout: float) -> None:
+        self._on_first()  # once more: a KeyboardInterrupt may have kept the first message from telling
         self._room.wait_for(lambda: self._size < LIMIT or self._ended is not None, timeout)
         if self._ended is not None:
             raise self._ended()

@@ -80,10 +80,7 @@ class RedisPubSub(PubSubBackend):
         self._sender = threading.Thread(target=self._send_all, name="tidings-redis-publish", daemon=True)
         self._sender.start()
 
-    def subscribe(self, topic: AnyTopic) -> None:
-        """Have `listen` hand out the messages of `topic` too. Raises as `PubSubBackend.subscribe`."""
-        self._check_open()
-        name = name_of(topic)
+    def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
         with self._lock:
             if self._reading is None:
@@ -104,7 +101,6 @@ class RedisPubSub(PubSubBackend):
         if not known:
             self._check_open()
             raise PubSubError(f"{self!r} cannot subscribe to {name!r}: no answer within {limit:g} s")
-        self._subscribed(topic)
 
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
         """Publish a message; see `PubSubBackend.publish`."""

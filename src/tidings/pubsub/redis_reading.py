@@ -35,6 +35,7 @@ class Reading(Protocol):
 
     def wait_for(self, name: str, timeout: float) -> bool:
         """Wait until the server knows of it; False when that took over `timeout` seconds."""
+        ...
 
     def read(self) -> None:
         """Put what came into the inbox; waits a little for it. Raises redis.RedisError, OSError."""
