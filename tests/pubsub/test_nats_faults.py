@@ -115,6 +115,11 @@ class TestCredentials:
             pubsub.subscribe("open.door")  # the others are not hurt
             pubsub.publish("open.door", b"x")
             assert next(pubsub.listen(timeout=20)) == b"x"
+            pubsub.publish("shut.door", b"x")
+            pubsub.publish("shut.door", b"y")
+            with pytest.raises(PublishError, match="2 published messages were refused"):
+                pubsub.flush()
+            pubsub.flush()
 
 
 class TestTLS:

@@ -99,9 +99,8 @@ class KafkaPubSub(PubSubBackend):
         limit: float = self._settings["connect_timeout"]
         try:
             partitions = self._partitions_of(name, limit)
-            with self._lock:
-                if self._reading is None:
-                    self._reading = Reading(self._common_options(), self.group_id, self.queue, self._is_done)
+            if self._reading is None:
+                self._reading = Reading(self._common_options(), self.group_id, self.queue, self._is_done)
             known = self._reading.subscribe(name, partitions, limit)
         except KafkaException as error:
             self._check_open()

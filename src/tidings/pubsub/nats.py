@@ -10,7 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from tidings.nats import Client, ConnectOptions, Error, PossiblyLostError, RawCredentials, TLSOptions, connect
+from tidings.nats import (
+    Client,
+    ConnectOptions,
+    Error,
+    PermissionsError,
+    PossiblyLostError,
+    RawCredentials,
+    TLSOptions,
+    connect,
+)
 from tidings.nats.core.options import options_from
 from tidings.nats.core.servers import parse_server
 from tidings.nats.errors import BadSubjectError, MaxPayloadError
@@ -119,15 +128,18 @@ class NATSPubSub(PubSubBackend):
             except BadSubjectError as error:
                 raise ConfigError(f"NATSPubSub: key 'group_id': {error}") from None
         super().__init__(settings, servers)
+        self.nc: Client
+        self._way: Way
         self._background = background()
         self.loop = self._background.loop
         self._publish_timeout: float = settings["publish_timeout"]
         self._giving_up: asyncio.TimerHandle | None = None
         self._releasing: asyncio.Task[None] | None = None
+        self._is_core = settings["stream"] is None
         self._is_ready = False
         limit: float = settings["connect_timeout"]
         try:
-            self.nc, self._way = self._background.call(self._open(options), limit + _SLACK)
+            self._background.call(self._open(options), limit + _SLACK)
         except (Error, TimeoutError, OSError) as error:
             self._discard()
             reason = str(error) or f"no answer within {limit:g} s"
@@ -167,21 +179,20 @@ class NATSPubSub(PubSubBackend):
 
     # In the loop
 
-    async def _open(self, options: ConnectOptions) -> tuple[Client, Way]:
+    async def _open(self, options: ConnectOptions) -> None:
         settings = self._settings
         async with asyncio.timeout(settings["connect_timeout"]):
-            client = await connect(settings["servers"], **options)
+            self.nc = await connect(settings["servers"], **options)
             try:
-                way = self._choose(client)
-                await way.open()
+                self._way = self._choose(self.nc)
+                await self._way.open()
             except BaseException:
-                await client.close()
+                await self.nc.close()
                 raise
         self._is_ready = True
-        return client, way
 
     def _choose(self, client: Client) -> Way:
-        if self._settings["stream"] is None:
+        if self._is_core:
             return CoreWay(client, self._background, self.queue, self.group_id or "", self._note_unsent)
         from tidings.pubsub.nats_stream import StreamWay  # here: it loads JetStream
 
@@ -192,8 +203,10 @@ class NATSPubSub(PubSubBackend):
             await work()
 
     def _note_error(self, error: Exception) -> None:
-        if isinstance(error, PossiblyLostError) and self._settings["stream"] is None:
+        if isinstance(error, PossiblyLostError) and self._is_core:
             self._note_failed(error.messages, error, "may not have arrived, since the connection was lost")
+        elif isinstance(error, PermissionsError) and error.operation == "publish" and self._is_core:
+            self._note_failed(1, error, "were refused")
         else:
             logger.warning("%r: %s: %s", self, type(error).__name__, error)
 
@@ -260,9 +273,7 @@ class NATSPubSub(PubSubBackend):
             raise PubSubError(f"{self!r} cannot subscribe to {name!r}: {reason}") from error
 
     def _listen(self, timeout: float | None) -> Iterator[bytes]:
-        if self._settings["stream"] is None:
-            return super()._listen(timeout)
-        return self._listen_and_settle(timeout)
+        return super()._listen(timeout) if self._is_core else self._listen_and_settle(timeout)
 
     def _settle(self, token: Any) -> None:
         self._way.settle(token)

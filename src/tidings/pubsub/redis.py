@@ -77,23 +77,22 @@ class RedisPubSub(PubSubBackend):
             self._discard()
             self._redis.close()
             raise ConnectError(f"cannot connect to {address}: {error}") from error
+        except BaseException:
+            self._discard()
+            raise
         self._sender = threading.Thread(target=self._send_all, name="tidings-redis-publish", daemon=True)
         self._sender.start()
 
     def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
-        with self._lock:
-            if self._reading is None:
-                kind = StreamReading if self._settings["streams"] else ChannelReading
-                self._reading = kind(self._redis, self.queue, self._settings)
+        if self._reading is None:
+            kind = StreamReading if self._settings["streams"] else ChannelReading
+            self._reading = kind(self._redis, self.queue, self._settings)
         try:
             self._reading.subscribe(name)
-            with self._lock:
-                if self._reader is None:
-                    self._reader = threading.Thread(
-                        target=self._read, name="tidings-redis-listen", daemon=True
-                    )
-                    self._reader.start()
+            if self._reader is None:
+                self._reader = threading.Thread(target=self._read, name="tidings-redis-listen", daemon=True)
+                self._reader.start()
             known = self._reading.wait_for(name, limit)
         except (redis.RedisError, OSError) as error:
             self._check_open()
