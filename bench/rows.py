@@ -235,6 +235,26 @@ PUBSUB_ROWS = (
     ),
 )
 
+ENDPOINTS = ("tidings-svc", "natsio-svc", "nats-py-svc")
+# Services of ADR-32: the same requests as above, answered by an endpoint.
+ENDPOINT_ROWS = (
+    Row(
+        "svc-request",
+        "service endpoint: sequential round trip",
+        "client.request",
+        ENDPOINTS,
+        Unit.TIME,
+        loops=ONE,
+    ),
+    Row(
+        "svc-requests",
+        "service endpoint: 100 concurrent requesters",
+        "client.concurrent_requests",
+        ENDPOINTS,
+        loops=ONE,
+    ),
+)
+
 IMPORT_ROWS = (
     Row(
         "import-client",
@@ -262,6 +282,7 @@ ROWS = (
     *JETSTREAM_ROWS,
     *SERVICE_ROWS,
     *PUBSUB_ROWS,
+    *ENDPOINT_ROWS,
     *IMPORT_ROWS,
 )
 
@@ -293,6 +314,7 @@ TARGETS = (
     Target("pubsub-publish", "nats-py-threads", 60, ours="tidings-pubsub"),
     Target("pubsub-listen", "nats-py-threads", 5, ours="tidings-pubsub"),
     Target("pubsub-frame", "", 2.01 * 6 * 1024 * 1024, ours="tidings-pubsub"),  # two copies of it
+    Target("svc-requests", "nats-py-svc", 2, ours="tidings-svc"),
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),
 )

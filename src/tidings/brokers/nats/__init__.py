@@ -3,13 +3,24 @@
 from typing import TYPE_CHECKING, Any
 
 from .broker import NatsBroker
+from .endpoints import NatsEndpoint
 from .message import NatsMessage
 from .options import NatsDestination, NatsSource, Pull
 
 if TYPE_CHECKING:
+    from .serving import NatsRequestMessage
     from .stream_message import NatsStreamMessage
 
-__all__ = ["NatsBroker", "NatsDestination", "NatsMessage", "NatsSource", "NatsStreamMessage", "Pull"]
+__all__ = [
+    "NatsBroker",
+    "NatsDestination",
+    "NatsEndpoint",
+    "NatsMessage",
+    "NatsRequestMessage",
+    "NatsSource",
+    "NatsStreamMessage",
+    "Pull",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +29,8 @@ def __getattr__(name: str) -> Any:
         from .stream_message import NatsStreamMessage
 
         return NatsStreamMessage
+    if name == "NatsRequestMessage":  # likewise with services
+        from .serving import NatsRequestMessage
+
+        return NatsRequestMessage
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
