@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.identities import Key, Operator, creds_text
-from tidings.nats import AuthorizationError, PermissionsError, SecureConnFailedError
+from tidings.nats import AuthorizationError, PermissionsError, SecureConnFailedError, connect
 from tidings.nats.server import NatsServer
 from tidings.pubsub import (
     BackpressureError,
@@ -220,6 +221,37 @@ class TestLoss:
             assert pubsub.counters.failed == 0
         thread.join(20)
 
+    def test_a_stream_has_each_message_once_whatever_happens_to_the_server(
+        self, nats_server: NatsServer
+    ) -> None:
+        _make_stream(nats_server.url, "CAMERAS")
+        with NATSPubSub({"servers": nats_server.url, "stream": "CAMERAS", "group_id": "g"}) as pubsub:
+            pubsub.subscribe("a")
+            half = threading.Event()
+
+            def publish() -> None:
+                for number in range(3000):
+                    pubsub.publish("a", b"%d" % number)
+                    if number == 1500:
+                        half.set()
+
+            publishing = threading.Thread(target=publish)
+            publishing.start()
+            assert half.wait(20)
+            nats_server.kill()
+            nats_server.restart()
+            publishing.join(40)
+            pubsub.flush(40)
+            assert pubsub.counters.failed == 0
+            came: set[int] = set()
+            for message in pubsub.listen(timeout=20):  # some come twice
+                came.add(int(message))
+                if len(came) == 3000:
+                    break
+            assert came == set(range(3000))
+            stored = asyncio.run(_stored(nats_server.url, "CAMERAS"))
+            assert sorted(stored) == list(range(3000))
+
     @pytest.mark.parametrize("stream", [None, "CAMERAS"])
     def test_a_server_that_does_not(
         self, nats_server: NatsServer, stream: str | None, caplog: pytest.LogCaptureFixture
@@ -306,11 +338,20 @@ class TestLoss:
         assert caplog.text.count("too slow") == 1
 
 
+async def _stored(url: str, name: str) -> list[int]:
+    """What is in a stream."""
+    async with await connect(url) as client:
+        stream = await client.jetstream().stream(name)
+        found = []
+        async with stream.ordered_consumer().messages() as messages:
+            async for message in messages:
+                found.append(int(message.data))
+                if not message.metadata.num_pending:
+                    return found
+    return found
+
+
 def _make_stream(url: str, name: str) -> None:
-    import asyncio
-
-    from tidings.nats import connect
-
     async def make() -> None:
         async with await connect(url) as client:
             await client.jetstream().create_stream(name=name, subjects=["a"])

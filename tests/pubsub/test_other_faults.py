@@ -170,6 +170,22 @@ def test_a_certificate_that_is_not_trusted(kind: str, tmp_path: Path) -> None:
     greeting.join(20)
 
 
+@pytest.mark.parametrize("kind", ["channels", "kafka"])
+def test_an_error_that_nobody_expected_ends_the_backend(kind: str) -> None:
+    with running(kind) as server:
+        pubsub = made(kind, server)
+        pubsub.subscribe("a")
+
+        def broken(_: object) -> bool:
+            raise ArithmeticError("of a client")
+
+        pubsub.queue.put = broken  # type: ignore[method-assign, assignment]
+        pubsub.publish("a", b"x")
+        with pytest.raises(LostConnectionError, match="ArithmeticError: of a client"):
+            next(pubsub.listen(timeout=20))
+        pubsub.close()
+
+
 def test_what_redis_refuses_is_told() -> None:
     with RedisServer() as server, RedisPubSub({"url": server.url, "streams": True}) as pubsub:
         import redis

@@ -25,7 +25,7 @@ from tidings.pubsub.inbox import Inbox, Limits
 from tidings.pubsub.settings import Settings
 from tidings.pubsub.topic import AnyTopic, Topic, name_of
 
-__all__ = ["Counters", "Held", "PubSubBackend", "as_bytes", "check_timeout"]
+__all__ = ["Counters", "Held", "PubSubBackend", "as_bytes", "check_timeout", "closed"]
 
 logger = logging.getLogger("tidings.pubsub")
 
@@ -177,12 +177,12 @@ class PubSubBackend(ABC):
         """
         check_timeout(timeout)
         with self._lock:
-            before, self._ended = self._ended, self._ended or _closed
+            before, self._ended = self._ended, self._ended or closed
         if before is None:
             # A `listen` in another thread ends now, not when the rest is sent.
             self.queue.close()
             lifetime.discard(self)
-            self._on_end(_closed)
+            self._on_end(closed)
             self._finish(timeout)
             self._raise_failure()
 
@@ -285,6 +285,20 @@ class PubSubBackend(ABC):
         lifetime.discard(self)
         logger.error("%r: %s", self, reason)
 
+    def _in_thread(self, work: Callable[[], None]) -> threading.Thread:
+        """A thread that does `work`; an error that nobody expected ends the backend, not the thread alone."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:
+                self._lose(f"{type(error).__name__}: {error}", error)
+
+        name = f"tidings-{work.__name__.strip('_')}"
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
     def _note_failed(self, count: int, cause: BaseException | None, text: str) -> None:
         """So many messages that were published did not arrive."""
         with self._lock:
@@ -312,7 +326,7 @@ class PubSubBackend(ABC):
 
     def _discard(self) -> None:
         """It could not be made."""
-        self._ended = _closed
+        self._ended = closed
         lifetime.discard(self)
 
 
@@ -334,7 +348,8 @@ def check_timeout(timeout: float | None) -> None:
         raise ConfigError(f"timeout is a number of seconds, or None, not {timeout!r}")
 
 
-def _closed() -> ClosedError:
+def closed() -> ClosedError:
+    """The error of a backend that was closed by its user."""
     return ClosedError("the backend is closed; make a new one")
 
 

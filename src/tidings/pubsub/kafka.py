@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout, closed
 from tidings.pubsub.config import KAFKA_KEYS
 from tidings.pubsub.errors import (
     BackpressureError,
@@ -92,22 +92,25 @@ class KafkaPubSub(PubSubBackend):
         except BaseException:
             self._discard()
             raise
-        self._poller = threading.Thread(target=self._poll, name="tidings-kafka-publish", daemon=True)
-        self._poller.start()
+        self._poller = self._in_thread(self._poll)
 
     def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
         try:
             partitions = self._partitions_of(name, limit)
             if self._reading is None:
-                self._reading = Reading(self._common_options(), self.group_id, self.queue, self._is_done)
+                self._reading = Reading(
+                    self._common_options(), self.group_id, self.queue, self._is_done, self._in_thread
+                )
             known = self._reading.subscribe(name, partitions, limit)
-        except KafkaException as error:
+        except (KafkaException, TimeoutError) as error:
             self._check_open()
             raise _refusal(f"{self!r} cannot subscribe to {name!r}", error) from error
         if not known:
             self._check_open()
-            raise PubSubError(f"{self!r} cannot subscribe to {name!r}: no answer within {limit:g} s")
+            raise PubSubError(
+                f"{self!r} cannot subscribe to {name!r}: the group {self.group_id!r} gave no answer"
+            )
 
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
         """Publish a message; see `PubSubBackend.publish`."""
@@ -160,7 +163,6 @@ class KafkaPubSub(PubSubBackend):
                 self._lose(
                     f"the connection did not come back within {limit:g} s: {why.str()}", KafkaException(why)
                 )
-                self._is_done.set()
         else:
             self._away = None
 
@@ -223,6 +225,10 @@ class KafkaPubSub(PubSubBackend):
         if self._reading is not None:
             self._reading.settle(token)
 
+    def _on_end(self, error: Callable[[], Exception]) -> None:
+        if error is not closed:  # lost: there is nothing to wait for
+            self._is_done.set()
+
     def _finish(self, timeout: float) -> None:
         left = self._producer.flush(timeout)
         self._is_done.set()
@@ -283,10 +289,10 @@ def _connection_options(settings: Settings) -> dict[str, Any]:
 def _text(error: BaseException) -> str:
     """What a `KafkaException` says, which is in its `KafkaError`."""
     inner = error.args[0] if error.args else None
-    return inner.str() if isinstance(inner, KafkaError) else str(error)
+    return inner.str() if isinstance(inner, KafkaError) else str(error) or type(error).__name__
 
 
-def _refusal(what: str, error: KafkaException) -> PubSubError:
+def _refusal(what: str, error: Exception) -> PubSubError:
     """Our error for one of librdkafka."""
     inner = error.args[0] if error.args else None
     code = inner.code() if isinstance(inner, KafkaError) else None

@@ -26,6 +26,8 @@ Token: TypeAlias = tuple[str, int, int]
 # Seconds that one poll takes at the most when nothing comes, and messages that it brings.
 _WAIT = 0.1
 _COUNT = 500
+# Seconds that a group may take to let a member in: brokers wait for others that may come.
+_JOIN = 25.0
 # Seconds for a question to the group's coordinator, within a callback.
 _PATIENCE = 10.0
 
@@ -48,17 +50,24 @@ class Reading:
         group: the consumer group; None reads every partition from its end on.
         inbox: where messages go, in a group as `Held`.
         is_done: set when the backend ends.
+        in_thread: starts a thread.
 
     Attributes:
         consumer: that of confluent-kafka.
     """
 
     def __init__(
-        self, options: dict[str, Any], group: str | None, inbox: Inbox[Any], is_done: threading.Event
+        self,
+        options: dict[str, Any],
+        group: str | None,
+        inbox: Inbox[Any],
+        is_done: threading.Event,
+        in_thread: Callable[[Callable[[], None]], threading.Thread],
     ) -> None:
         self._group = group
         self._inbox = inbox
         self._is_done = is_done
+        self._in_thread = in_thread
         self.consumer = Consumer(
             {
                 "group.id": group or f"tidings-{os.urandom(9).hex()}",
@@ -79,7 +88,7 @@ class Reading:
         self._thread: threading.Thread | None = None
 
     def subscribe(self, topic: str, partitions: int, timeout: float) -> bool:
-        """Read `topic` too; False when the group did not take us in within `timeout` seconds.
+        """Read `topic` too; False when the group did not take us in.
 
         Raises:
             KafkaException: the brokers refuse, or do not answer.
@@ -89,7 +98,7 @@ class Reading:
             return True
         self._assigned.clear()
         self._ask(lambda: self._join(topic), timeout)
-        return self._assigned.wait(timeout)
+        return self._assigned.wait(timeout + _JOIN)
 
     def settle(self, token: Token) -> None:
         """A loop body is done with a message: the group goes on from the first with which none is."""
@@ -109,8 +118,7 @@ class Reading:
         done: Future[None] = Future()
         self._asked.append((work, done))
         if self._thread is None:
-            self._thread = threading.Thread(target=self._read, name="tidings-kafka-listen", daemon=True)
-            self._thread.start()
+            self._thread = self._in_thread(self._read)
         done.result(timeout + _PATIENCE)
 
     def _read(self) -> None:

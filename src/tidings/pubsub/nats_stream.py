@@ -153,7 +153,7 @@ class StreamWay:
                     self._room.clear()
                     if self._inbox.put([held]):
                         await self._room.wait()
-        except Error as error:
+        except Exception as error:
             failure = PubSubError(f"reading stream {self._stream!r} has ended: {error}")
             failure.__cause__ = error
             self._inbox.fail(failure)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout, closed
 from tidings.pubsub.config import REDIS_KEYS
 from tidings.pubsub.errors import ConfigError, ConnectError, FlushError, MissingExtraError, PubSubError
 from tidings.pubsub.outbox import Entry, Outbox
@@ -80,8 +80,7 @@ class RedisPubSub(PubSubBackend):
         except BaseException:
             self._discard()
             raise
-        self._sender = threading.Thread(target=self._send_all, name="tidings-redis-publish", daemon=True)
-        self._sender.start()
+        self._sender = self._in_thread(self._send_all)
 
     def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
@@ -91,8 +90,7 @@ class RedisPubSub(PubSubBackend):
         try:
             self._reading.subscribe(name)
             if self._reader is None:
-                self._reader = threading.Thread(target=self._read, name="tidings-redis-listen", daemon=True)
-                self._reader.start()
+                self._reader = self._in_thread(self._read)
             known = self._reading.wait_for(name, limit)
         except (redis.RedisError, OSError) as error:
             self._check_open()
@@ -193,7 +191,6 @@ class RedisPubSub(PubSubBackend):
             self._is_done.wait(_PAUSE)
             return
         self._lose(f"the connection did not come back within {limit:g} s: {error}", error)
-        self._stop()
 
     def _stop(self) -> None:
         """Have the threads end."""
@@ -213,6 +210,8 @@ class RedisPubSub(PubSubBackend):
 
     def _on_end(self, error: Callable[[], Exception]) -> None:
         self._outbox.end(error)
+        if error is not closed:  # lost: there is nothing to wait for
+            self._stop()
 
     def _finish(self, timeout: float) -> None:
         is_sent = self._wait_until_sent(timeout)
