@@ -225,7 +225,9 @@ class TestLoss:
         self, nats_server: NatsServer
     ) -> None:
         _make_stream(nats_server.url, "CAMERAS")
-        with NATSPubSub({"servers": nats_server.url, "stream": "CAMERAS", "group_id": "g"}) as pubsub:
+        # What was on its way to us when the server died comes again after ack_wait.
+        config = {"servers": nats_server.url, "stream": "CAMERAS", "group_id": "g", "ack_wait": 2.0}
+        with NATSPubSub(config) as pubsub:
             pubsub.subscribe("a")
             half = threading.Event()
 
