@@ -64,7 +64,7 @@ class KeyValueEntry(Generic[V]):
         key: str | None = None,
         revision: int = 0,
         operation: Operation | None = None,
-        created: datetime | str | None = None,
+        created: datetime | Headers | None = None,
     ) -> None:
         self._form = form
         self._data = data
@@ -72,7 +72,7 @@ class KeyValueEntry(Generic[V]):
         self._key = key
         self._revision = revision
         self._operation = operation
-        self._created = created
+        self._created = created  # or the headers of a direct get, which tell it
         self._delta = 0 if msg is None else None
         self._value: V | None = None
 
@@ -137,8 +137,8 @@ class KeyValueEntry(Generic[V]):
         if not isinstance(self._created, datetime):
             if self._msg is not None:
                 self._created = parse_metadata(self._msg.reply).timestamp
-            else:
-                self._created = parse_time(str(self._created))
+            elif self._created is not None:
+                self._created = parse_time(self._created.get_all("Nats-Time-Stamp")[-1])
         assert isinstance(self._created, datetime)
         return self._created
 

@@ -188,7 +188,7 @@ class Reads(Store):
             key=key,
             revision=int(sequences[-1]),  # what was published with the message stands before it
             operation=operation_of(headers),
-            created=headers.get_all("Nats-Time-Stamp")[-1],
+            created=headers,
         )
 
     async def _get_newest(self, form: Form[V], key: str, encoded: str) -> KeyValueEntry[V]:
