@@ -113,7 +113,7 @@ class OrderedReading(Reading):
     """
 
     def __init__(
-        self, source: Source, settings: ReadingSettings, place: Place, ends: bool, stored: int
+        self, source: Source, settings: ReadingSettings, place: Place, ends: bool, stored: int = 0
     ) -> None:
         super().__init__(source, settings)
         self.broken: Exception | None = None
@@ -121,6 +121,7 @@ class OrderedReading(Reading):
         self._last_delivered = 0
         self._ends = ends
         self._stored = stored
+        self._heard_of = -1
 
     def give_up(self, why: Exception) -> None:
         """Take nothing more: what came in order can still be taken."""
@@ -201,15 +202,19 @@ class OrderedReading(Reading):
     def beat(self, message: Msg) -> None:
         """Called with each heartbeat: it says what was delivered before it."""
         delivered = message.headers.get("Nats-Last-Consumer", "")
-        if delivered.isdigit() and int(delivered) > self._last_delivered:
+        if delivered.isdigit():
+            self._heard_of = int(delivered)
+
+    def came(self) -> None:
+        """Called after a batch was noted, its heartbeats too, which stand anywhere in it."""
+        delivered, self._heard_of = self._heard_of, -1
+        if delivered > self._last_delivered:
             self.give_up(
                 ConsumerSequenceMismatchError(f"up to message {delivered} was delivered and did not arrive")
             )
-        elif self.broken is None and (self._ends or self._place.mark is not None):
-            # Idle, so nothing is left: what was to come was removed meanwhile.
-            self.nothing_to_come()
-            if self._waiters:
-                self._wake_waiters()
+        elif delivered == self._last_delivered and self.broken is None:
+            self.nothing_to_come()  # idle: if more was to come, it was removed meanwhile
+        super().came()
 
     def ended(self, verdict: Verdict, error: PullError) -> None:
         """Called when a pull came to its end."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from types import TracebackType
+from typing import Any, Self
 
 from tidings.nats.jetstream.kv.watch import KeyWatcher
 
@@ -13,13 +14,20 @@ __all__ = ["KeyLister"]
 class KeyLister:
     """Keys, each once: iterate with ``async for``, or await a list. Made by `KeyValue.keys`.
 
-    One that is deleted while it is listed may still be in the list.
+    Who means to stop early does so in an ``async with``, so that the server forgets it at once. A key that is
+    deleted while it is listed may still be in the list.
     """
 
     def __init__(self, watch: Callable[[], Awaitable[KeyWatcher[Any]]]) -> None:
         self._watch = watch
+        self._iterations: list[AsyncGenerator[str, None]] = []
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    def __aiter__(self) -> AsyncGenerator[str, None]:
+        iteration = self._iterate()
+        self._iterations.append(iteration)
+        return iteration
+
+    async def _iterate(self) -> AsyncGenerator[str, None]:
         seen: set[str] = set()
         async with await self._watch() as watcher:
             async for entry in watcher:
@@ -34,4 +42,14 @@ class KeyLister:
         return self._list().__await__()
 
     async def _list(self) -> list[str]:
-        return [key async for key in self]
+        return [key async for key in self._iterate()]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for iteration in self._iterations:
+            await iteration.aclose()
+        self._iterations.clear()
