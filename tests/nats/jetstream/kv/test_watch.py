@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
-
 from tests.nats.jetstream.streaming import away
 from tests.proxy import Proxy
+
 from tidings.nats import Client, connect
 from tidings.nats.errors import BadSubscriptionError, TimeoutError
 from tidings.nats.jetstream.errors import ConfigError

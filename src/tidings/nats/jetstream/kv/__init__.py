@@ -7,7 +7,6 @@
     print((await kv.get("color")).value)
 """
 
-from tidings.nats.jetstream.kv.bucket import KeyValue
 from tidings.nats.jetstream.kv.codecs import (
     Base64Keys,
     Base64Values,
@@ -20,6 +19,7 @@ from tidings.nats.jetstream.kv.codecs import (
 )
 from tidings.nats.jetstream.kv.config import KeyValueConfig
 from tidings.nats.jetstream.kv.entry import KeyValueEntry, Operation
+from tidings.nats.jetstream.kv.key_value import KeyValue
 from tidings.nats.jetstream.kv.lister import KeyLister
 from tidings.nats.jetstream.kv.status import BucketStatus
 from tidings.nats.jetstream.kv.typed import TypedKeyValue

@@ -1,10 +1,9 @@
-"""A bucket as its user has it."""
+"""A bucket as a whole: its state, and getting rid of what was deleted in it."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
 
 from tidings.nats.jetstream.kv.entry import KeyValueEntry
 from tidings.nats.jetstream.kv.status import BucketStatus
@@ -12,30 +11,13 @@ from tidings.nats.jetstream.kv.watch import WatchSettings
 from tidings.nats.jetstream.kv.writes import Writes
 from tidings.nats.jetstream.times import to_seconds
 
-if TYPE_CHECKING:
-    from tidings.nats.jetstream.kv.typed import TypedKeyValue
+__all__ = ["Bucket"]
 
-__all__ = ["KeyValue"]
-
-T = TypeVar("T")
 _AT_ONCE = 50  # purges under way
 
 
-class KeyValue(Writes):
-    """A key-value bucket (ADR-8). Got from `JetStream.create_key_value` or `JetStream.key_value`.
-
-    ::
-
-        kv = await js.create_key_value(bucket="config")
-        revision = await kv.put("color", b"blue")
-        entry = await kv.get("color")
-        await kv.update("color", b"red", last=entry.revision)
-
-    Attributes:
-        bucket: its name.
-        stream_name: the stream that it is made of.
-        js: the JetStream context that it is reached through.
-    """
+class Bucket(Writes):
+    """The part of `KeyValue` that is about the bucket as a whole."""
 
     async def status(self) -> BucketStatus:
         """What the server tells of the bucket now. Raises BucketNotFoundError."""
@@ -73,17 +55,3 @@ class KeyValue(Writes):
         before = entry.revision if keep else entry.revision + 1
         body = {"filter": self._read_prefix + self._encode_key(entry.key), "seq": before}
         await self.js.api.request(f"STREAM.PURGE.{self.stream_name}", body)
-
-    def typed(self, model: type[T]) -> TypedKeyValue[T]:
-        """The bucket with values of one type, validated by pydantic when they are put and when they are read.
-
-        Args:
-            model: a pydantic model, a dataclass, a TypedDict, ``list[int]`` …
-
-        Raises:
-            MissingExtraError: pydantic is not installed.
-            ConfigError: no type that pydantic can validate.
-        """
-        from tidings.nats.jetstream.kv.typed import TypedKeyValue
-
-        return TypedKeyValue(self, model)

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tidings.nats.jetstream.errors import StreamNameInUseError, StreamNotFoundError
-from tidings.nats.jetstream.kv.bucket import KeyValue
 from tidings.nats.jetstream.kv.codecs import KeyCodec, ValueCodec
 from tidings.nats.jetstream.kv.config import KeyValueConfig, config_of
 from tidings.nats.jetstream.kv.errors import BucketExistsError, BucketNotFoundError
+from tidings.nats.jetstream.kv.key_value import KeyValue
 from tidings.nats.jetstream.kv.keys import STREAM_PREFIX, bucket_of, check_bucket, stream_of
 from tidings.nats.jetstream.kv.status import BucketStatus
 from tidings.nats.jetstream.kv.store import is_bucket, missing

@@ -18,7 +18,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Protocol
 
 from tidings.nats.jetstream.errors import (
     BadNameError,
@@ -29,9 +30,6 @@ from tidings.nats.jetstream.errors import (
     StreamNotFoundError,
     WrongLastSequenceError,
 )
-
-if TYPE_CHECKING:
-    from tidings.nats.jetstream.kv.entry import KeyValueEntry
 
 __all__ = [
     "BucketExistsError",
@@ -44,6 +42,7 @@ __all__ = [
     "KeyNotFoundError",
     "KeyValueError",
     "KeyWrongLastSequenceError",
+    "Removal",
     "StoredValueError",
     "TtlNotAllowedError",
 ]
@@ -105,14 +104,43 @@ class KeyNotFoundError(KeyValueError, MessageNotFoundError):
         self.key = key
 
 
+class Removal(Protocol):
+    """What is known of an entry that says that its key was deleted or purged."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """The key."""
+        ...
+
+    @property
+    def revision(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def operation(self) -> str:
+        """``"DEL"`` or ``"PURGE"``."""
+        ...
+
+    @property
+    def created(self) -> datetime:
+        """When."""
+        ...
+
+
 class KeyDeletedError(KeyNotFoundError):
     """The key was deleted or purged.
 
     Attributes:
-        entry: the one that says so; `create` writes over it.
+        entry: the `KeyValueEntry` that says so; `create` writes over it.
     """
 
-    def __init__(self, entry: KeyValueEntry[Any]) -> None:
+    def __init__(self, entry: Removal) -> None:
         done = "deleted" if entry.operation == "DEL" else "purged"
         super().__init__(entry.bucket, entry.key, why=f"was {done} in revision {entry.revision}")
         self.entry = entry

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tidings.nats.errors import MissingExtraError
 from tidings.nats.jetstream.errors import ConfigError
+from tidings.nats.jetstream.kv.bucket import Bucket
 from tidings.nats.jetstream.kv.entry import KeyValueEntry
 from tidings.nats.jetstream.kv.errors import InvalidValueError
 from tidings.nats.jetstream.kv.lister import KeyLister
@@ -15,8 +16,6 @@ from tidings.nats.jetstream.ttl import Ttl
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-    from tidings.nats.jetstream.kv.bucket import KeyValue
 
 __all__ = ["TypedKeyValue"]
 
@@ -33,7 +32,7 @@ class TypedKeyValue(Generic[T]):
         kv: the bucket, with bytes for values.
     """
 
-    def __init__(self, kv: KeyValue, model: type[T]) -> None:
+    def __init__(self, kv: Bucket, model: type[T]) -> None:
         self.kv = kv
         self._model = model
         self._adapter: TypeAdapter[T] = _adapter(model)
