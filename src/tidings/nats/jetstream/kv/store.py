@@ -47,7 +47,7 @@ class Store:
         self._value_codec = value_codec
         self._read_prefix, self._write_prefix = _prefixes(config, js.api.prefix)
         self._direct_prefix = f"{js.api.prefix}.DIRECT.GET.{config.name}.{self._read_prefix}"
-        self._form: Form[bytes] = self._form_with(value_codec.decode if value_codec is not None else None)
+        self._form: Form[bytes] = self._form_with(None if value_codec is None else self._decode_value)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.bucket!r}>"
@@ -103,6 +103,11 @@ class Store:
             return self._value_codec.encode(value.encode() if isinstance(value, str) else bytes(value))
         except Exception as error:
             raise InvalidValueError(f"the codec cannot write the value: {error}") from error
+
+    def _decode_value(self, stored: bytes) -> bytes:
+        """The value of what is stored; of a removal, and where no values are asked for, that is empty."""
+        assert self._value_codec is not None
+        return self._value_codec.decode(stored) if stored else b""
 
     async def _load(self) -> StreamConfig:
         """The config of the stream as it is now. Raises BucketNotFoundError."""
