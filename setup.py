@@ -6,7 +6,7 @@ from setuptools import Extension, setup
 speedups = Extension(
     "tidings.nats.wire._speedups",
     ["src/tidings/nats/wire/_speedups.pyx"],
-    depends=[f"src/tidings/nats/wire/_{part}.pxi" for part in ("messages", "parser", "encoder")],
+    depends=[f"src/tidings/nats/wire/_{part}.pxi" for part in ("messages", "calls", "parser", "encoder")],
     extra_compile_args=["-O3"],
     optional=True,
 )

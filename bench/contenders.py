@@ -37,6 +37,7 @@ CONTENDERS = (
     Contender("nats-core", "nats_core_client", "nats-core"),
     Contender("nats-py", "nats_py_client", "nats-py"),
     Contender("faststream", "faststream_services", "faststream"),
+    Contender("raw", "raw_jetstream", "tidings", ours=True),
     Contender("c", "", "libnats"),
 )
 

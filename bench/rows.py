@@ -92,14 +92,14 @@ JETSTREAM_ROWS = (
         "js-async",
         "JetStream: async publish with window",
         "jetstream.publish_async",
-        JETSTREAM,
+        (*JETSTREAM, "raw"),
         scheme="jetstream",
     ),
     Row(
         "js-async-1k",
         "the same with 1,024 bytes",
         "jetstream.publish_async",
-        JETSTREAM,
+        (*JETSTREAM, "raw"),
         size=1024,
         loops=("asyncio",),
         scheme="jetstream",
@@ -116,7 +116,7 @@ JETSTREAM_ROWS = (
         )
         for name, title, who in (
             ("messages", "JetStream: read on and on, `ack` each", ("tidings", "natsio")),
-            ("fetch", "JetStream: fetch 256, `ack` each", JETSTREAM),
+            ("fetch", "JetStream: fetch 256, `ack` each", (*JETSTREAM, "raw")),
             ("ordered", "JetStream: read a stream in order", JETSTREAM),
         )
         for suffix, more, size, loops in (("", "", 16, LOOPS), ("-1k", ", 1,024 bytes", 1024, LOOPS[:1]))

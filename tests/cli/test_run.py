@@ -83,6 +83,23 @@ def test_a_failing_hook_shows_its_traceback(start, module) -> None:
     assert "tidings: the app failed: ZeroDivisionError" in command.err
 
 
+def test_what_was_set_up_wrong_is_said_without_a_traceback(start, module) -> None:
+    module(
+        "main",
+        """
+from tidings import App, SetupError
+app = App()
+@app.on_startup
+def declare():
+    raise SetupError("there is no stream 'ORDERS': make it")
+""",
+    )
+    command = start("run", "main:app")
+    assert command.end() == Exit.APP_FAILED
+    assert command.err.endswith("tidings: the app cannot start: there is no stream 'ORDERS': make it\n")
+    assert "Traceback" not in command.err
+
+
 def test_the_folder_of_the_module_and_a_factory(start, module, folder) -> None:
     module("src/service", "def make():\n    import main\n    return main.app")
     module("src/main", QUIET_APP + "app.after_startup(app.exit)")

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tidings.app import App
-from tidings.messaging.errors import BrokerConnectionError, BrokerRefusedError
+from tidings.messaging.errors import BrokerConnectionError, BrokerRefusedError, SetupError
 from tidings.nats.version import __version__
 
 from .embedded import SERVERS_VARIABLE, STORE_DIR, embedded_server
@@ -119,6 +119,8 @@ def _serve(app: App, runner: asyncio.Runner) -> None:
         runner.run(app.run())
     except BrokerConnectionError as error:
         raise CommandError(Exit.NO_SERVER, _no_server(error)) from error
+    except SetupError as error:  # says what to change and where; our own frames would hide it
+        raise CommandError(Exit.APP_FAILED, f"the app cannot start: {error}") from error
     except Exception as error:
         raise CommandError(
             Exit.APP_FAILED,

@@ -327,7 +327,7 @@ class TestPlainFunction:
         client = await connect(nats_url)
         sub = await client.subscribe("begun", cb=begin)
         deliver(sub, "message")
-        sub.serve()
+        sub.calls.run(1)
         assert sub.worker is not None
         await client.close()
         assert (len(called), len(gathered)) == (1, 0)

@@ -9,7 +9,6 @@ from tidings.nats.errors import NoRespondersError
 from tidings.nats.jetstream import JetStreamMsg
 from tidings.nats.jetstream.errors import MsgAlreadyAckdError, NotJSMessageError
 from tidings.nats.jetstream.message import parse_metadata
-from tidings.nats.wire import Msg
 
 V1 = "$JS.ACK.ORDERS.worker.2.120.7.1700000000123456789.33"
 
@@ -40,7 +39,7 @@ def test_refuses_what_is_no_ack_subject(reply: str) -> None:
 
 
 async def test_a_message_that_no_consumer_delivered_cannot_be_settled() -> None:
-    message = JetStreamMsg(Msg("a.b", "", b""))
+    message = JetStreamMsg("a.b", "", b"")
     for settle in (message.ack, message.nak, message.term, message.in_progress, message.ack_sync):
         with pytest.raises(NotJSMessageError):
             await settle()

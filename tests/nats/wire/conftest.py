@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tidings.nats.errors import ProtocolError
-from tidings.nats.wire import commands, headers, message, parser, subjects
+from tidings.nats.wire import calls, commands, headers, message, parser, subjects
 from tidings.nats.wire.events import Event
 
 NOT_BUILT = ""
@@ -35,6 +35,7 @@ class Twin:
     Encoder: type[commands.Encoder]
     Msg: type[message.Msg]
     Route: type[message.Route]
+    Calls: type[calls.Calls]
     check_subject: Callable[..., None]
     encode_headers: Callable[..., bytes]
     parse_headers: Callable[[bytes], tuple[int, str, list[tuple[str, str]]]]
@@ -54,6 +55,7 @@ TWINS = [
         commands.Encoder,
         message.Msg,
         message.Route,
+        calls.Calls,
         subjects.check_subject,
         headers.encode_headers,
         headers.parse_headers,
@@ -67,6 +69,7 @@ if not NOT_BUILT:
             _speedups.Encoder,
             _speedups.Msg,
             _speedups.Route,
+            _speedups.Calls,
             _speedups.check_subject,
             _speedups.encode_headers,
             _speedups.parse_headers,

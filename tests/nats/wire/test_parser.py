@@ -279,3 +279,21 @@ def test_messages_and_their_bytes_are_counted(twin):
     assert (parser.messages, parser.message_bytes) == (2, 16)
     parser.feed(b"\0\r\n")
     assert (parser.messages, parser.message_bytes) == (3, 1_000_016)
+
+
+@pytest.mark.parametrize("size", [1, 200_000], ids=["short", "long"])
+def test_a_route_says_what_its_messages_are(twin, size):
+    class Stored(twin.Msg):
+        __slots__ = ()
+
+    parser = twin.reader(1, 2)
+    parser.routes[1].message_type = Stored
+    for sid in (1, 2):
+        parser.feed(b"HMSG a %d r 12 %d\r\nNATS/1.0\r\n\r\n%b\r\n" % (sid, 12 + size, b"x" * size))
+    stored, plain = (parser.routes[sid].pop() for sid in (1, 2))
+    assert (type(stored), type(plain)) == (Stored, twin.Msg)
+    for message in (stored, plain):
+        assert (message.subject, message.reply, message.data) == ("a", "r", b"x" * size)
+        assert message.header_block == b"NATS/1.0\r\n\r\n"
+    assert (stored.sid, stored.owner) == (1, "owner 1")
+    assert plain.headers == stored.headers

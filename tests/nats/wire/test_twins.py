@@ -18,7 +18,8 @@ from tidings.nats.wire import DROP_NEW
 
 deterministic = settings(derandomize=True, deadline=None, max_examples=100)
 
-CLASSES = ["Parser", "Encoder", "Msg", "Route"]
+CLASSES = ["Parser", "Encoder", "Msg", "Route", "Calls"]
+REQUIRED = {"Route": (1,), "Calls": (list,)}
 FUNCTIONS = ["check_subject", "encode_headers", "parse_headers"]
 SCRIPT = Path(__file__).parents[3] / "scripts" / "fuzz_wire.py"
 
@@ -66,7 +67,7 @@ def public(cls: type) -> set[str]:
 @pytest.mark.parametrize("name", CLASSES)
 def test_public_names_are_the_same(twins, name):
     reference, compiled = (getattr(twin, name) for twin in twins)
-    instances = [made(1) if name == "Route" else made() for made in (reference, compiled)]
+    instances = [made(*REQUIRED.get(name, ())) for made in (reference, compiled)]
     assert set(dir(instances[0])) - set(dir(object)) >= public(compiled)
     names = {each for each in dir(instances[0]) if not each.startswith("_")}
     assert names == public(compiled)

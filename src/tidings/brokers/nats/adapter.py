@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import copy_context
 from functools import partial
 from logging import Logger
 from operator import attrgetter
@@ -163,8 +162,6 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             from .listening import StreamListening
 
             return await self._listen_by(StreamListening(self.jetstream, source, handle, self._logger))
-        if source.workers > 1:
-            handle = _in_contexts(handle, source.workers)
         try:
             subscription = await self.client.subscribe(
                 source.pattern.subject,
@@ -345,24 +342,6 @@ _FOREVER = 365 * 24 * 3600.0  # seconds: `close` has a timeout of its own
 def _unhandled(subscription: Subscription) -> int:
     """Messages that wait, and those in the handlers' hands."""
     return subscription.unhandled + len(subscription.tasks)
-
-
-def _in_contexts(handle: Handle, workers: int) -> Handle:
-    """`handle` for workers that share a context, in one of its own each."""
-    contexts = [copy_context() for _ in range(workers)]
-
-    async def handle_in_context(native: Any) -> None:
-        context = contexts.pop()
-        try:
-            await asyncio.create_task(_ended(handle, native), context=context)
-        finally:
-            contexts.append(context)
-
-    return handle_in_context
-
-
-async def _ended(handle: Handle, native: Any) -> None:
-    await handle(native)
 
 
 def _one_line(text: str) -> str:

@@ -28,8 +28,8 @@ class NatsStreamMessage(NatsMessage):
 
     __slots__ = ()
 
-    native_type = JetStreamMsg  # type: ignore[assignment]
-    raw: JetStreamMsg  # type: ignore[assignment]  # it has of Msg what is shown here
+    native_type = JetStreamMsg
+    raw: JetStreamMsg
 
     @property
     def headers(self) -> Mapping[str, str]:

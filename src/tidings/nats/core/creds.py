@@ -45,7 +45,8 @@ class RawCredentials:
 #   -----BEGIN NATS USER JWT-----
 #   eyJ0…
 #   ------END NATS USER JWT------
-_SECTION = re.compile(r"-{3,}\s*BEGIN ([A-Z ]+?)\s*-{3,}\s*(.*?)\s*-{3,}\s*END ", re.DOTALL)
+# Compiled when it is first used: that takes as long as the import of this file.
+_SECTION = r"(?s)-{3,}\s*BEGIN ([A-Z ]+?)\s*-{3,}\s*(.*?)\s*-{3,}\s*END "
 _JWT, _SEED = "NATS USER JWT", "USER NKEY SEED"
 
 
@@ -65,7 +66,7 @@ def split_creds(text: str, source: str) -> tuple[str, str]:
     Raises:
         InvalidUserCredentialsError: it is not such a text.
     """
-    sections = dict(_SECTION.findall(text))
+    sections = dict(re.findall(_SECTION, text))
     missing = [title for title in (_JWT, _SEED) if not sections.get(title)]
     if missing:
         raise InvalidUserCredentialsError(
@@ -96,7 +97,7 @@ def read_jwt(path: str | os.PathLike[str]) -> str:
     """
     source = f"user_credentials {os.fspath(path)!r}"
     text = _read(path, source)
-    jwt = dict(_SECTION.findall(text)).get(_JWT) or text.strip()
+    jwt = dict(re.findall(_SECTION, text)).get(_JWT) or text.strip()
     if jwt.count(".") != 2 or len(jwt.split()) != 1:
         raise InvalidUserCredentialsError(f"{source} holds no JWT")
     return jwt

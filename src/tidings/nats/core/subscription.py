@@ -23,7 +23,7 @@ from tidings.nats.errors import (
     SlowConsumerError,
     TimeoutError,
 )
-from tidings.nats.wire import BLOCK, ERROR, Msg, Route
+from tidings.nats.wire import BLOCK, ERROR, Calls, Msg, Route
 
 __all__ = ["Subscription"]
 
@@ -35,6 +35,7 @@ class Home(Protocol):
     report: Callable[[Exception], None]
     drain_timeout: float
     is_closed: bool
+    calls: Calls
 
     def send_unsubscribe(self, sub: Subscription, limit: int = 0) -> None:
         """Tell the server."""
@@ -50,9 +51,6 @@ class Home(Protocol):
 
     def unblock(self, sub: Subscription) -> None:
         """Read on, unless another subscription blocks."""
-
-    def serve_soon(self, sub: Subscription) -> None:
-        """Call `sub.serve` in the next turn of the loop."""
 
     async def end_inflow(self, *subs: Subscription) -> None:
         """Have the server stop sending to `subs`, and wait for what is under way."""
@@ -79,17 +77,14 @@ class Subscription(Route):
     __slots__ = (
         "__weakref__",
         "_blocks",
-        "_callback",
         "_can_block",
         "_closed",
-        "_context",
         "_crew",
         "_draining",
         "_home",
         "_idle",
         "_is_async",
         "_is_dropping",
-        "_is_due",
         "_readers",
         "_seen_dropped",
         "_waiters",
@@ -101,6 +96,9 @@ class Subscription(Route):
 
     drains_last = False
     """Whether it is there for what the others' callbacks still do while the client drains."""
+
+    called_by_loop = True
+    """Whether a callback that is a plain function needs no worker, which takes every message by `pop`."""
 
     _HAS_CALLBACK = "the subscription to {!r} has a callback, which gets its messages"
 
@@ -127,14 +125,14 @@ class Subscription(Route):
         self._home = home
         self.subject = subject
         self.queue_group = queue_group
-        self._callback = callback
+        self.callback = callback
         # A callback sees the context variables of whoever subscribed, not those of the socket's reader.
-        self._context = contextvars.copy_context() if callback is not None else None
+        self.context = contextvars.copy_context() if callback is not None else None
+        self.calls = home.calls
         self._is_async = callback is not None and is_coroutine_function(callback)
         self._can_block = limits.policy_number == BLOCK
-        self._is_due = False  # `serve` will be called
         self._worker: asyncio.Task[None] | None = None
-        self._crew = Crew(self, workers, ordered_by, self._context) if workers > 1 else None
+        self._crew = Crew(self, workers, ordered_by, self.context) if workers > 1 else None
         self._waiters: deque[asyncio.Future[None]] | None = None
         self._idle: asyncio.Future[None] | None = None
         self._readers: list[asyncio.Task[Any] | None] = []  # who iterates; one entry an iterator
@@ -169,15 +167,15 @@ class Subscription(Route):
         """Called by the link when messages came: let the reader go on."""
         if self._is_dropping or self.dropped != self._seen_dropped:
             self._note_drops()
-        if self._callback is None:
+        if self.callback is None:
             if self._waiters:
                 self._wake_waiters()
         elif self._crew is not None:
             self._crew.staff()
-        elif not self._is_async:
-            if not self._is_due and self._worker is None:
-                self._is_due = True
-                self._home.serve_soon(self)
+        elif self.called_by_loop and not self._is_async:
+            if self._worker is None:
+                self.calls.add(self)
+                self.wants_wake = self._is_dropping or self._can_block or self.max_msgs > 0
         elif self._worker is None and self.pending_msgs:
             self._start_worker()
         if self._can_block:
@@ -204,7 +202,7 @@ class Subscription(Route):
         )
         # A drain has to see what the server sent before it heard of it.
         if is_full and not (self._blocks or self._draining or self._closed):
-            self._blocks = True
+            self._blocks = self.wants_served = True
             self._home.block(self)
 
     def _unblock_if_half_empty(self) -> None:
@@ -220,7 +218,7 @@ class Subscription(Route):
             self._home.unblock(self)
 
     def __aiter__(self) -> AsyncIterator[Msg]:
-        if self._callback is not None:
+        if self.callback is not None:
             raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
         return Iteration(self, self._readers)
 
@@ -236,7 +234,7 @@ class Subscription(Route):
             SlowConsumerError, PermissionsError: it was ended by this, and is read to the end.
             ConnectionClosedError: the client is closed.
         """
-        if self._callback is not None:
+        if self.callback is not None:
             raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
         if (message := self.take()) is not None:
             return message
@@ -273,6 +271,7 @@ class Subscription(Route):
         self._check_open()
         if limit > self.received:
             self.max_msgs = limit
+            self.wants_wake = True
             self._home.send_unsubscribe(self, limit)
             return
         self._home.send_unsubscribe(self)
@@ -321,10 +320,11 @@ class Subscription(Route):
         while not self._home.is_closed and self._has_others_at_work(current):
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
+                self.wants_served = True
             await asyncio.shield(self._idle)
 
     def _has_others_at_work(self, current: asyncio.Task[Any] | None) -> bool:
-        if self._is_due:
+        if self.is_due:
             return True
         if tasks := self.tasks:
             return any(task is not current for task in tasks)
@@ -381,7 +381,7 @@ class Subscription(Route):
         What a callback has not got by then it never gets.
         """
         workers = [task for task in self.tasks if task is not asyncio.current_task()]
-        if self._callback is not None:
+        if self.callback is not None:
             self.clear()
         self.settle()
         for worker in workers:
@@ -405,45 +405,39 @@ class Subscription(Route):
         """Messages that came and were not handed out yet."""
         return self.pending_msgs + (self._crew.parked if self._crew is not None else 0)
 
-    def serve(self) -> None:
-        """Called by the loop: call the callback, a plain function, for what is there."""
-        self._is_due = False
-        assert self._context is not None
-        self._context.run(self._serve)
-        if self._idle is not None:
-            self.settle()
+    def failed(self, error: BaseException) -> None:
+        """Report what the callback, a plain function, raised."""
+        if isinstance(error, Exception):
+            self._home.report(error)
+        elif isinstance(error, asyncio.CancelledError):
+            self._home.report(self._cancelled(error))
+        else:
+            raise error
 
-    def _serve(self) -> None:
-        callback = self._callback
-        assert callback is not None
-        pop = self.take if self._can_block else self.pop
-        for _ in range(BATCH):
-            message = pop()
-            if message is None:
-                return
-            try:
-                result: Any = callback(message)
-            except Exception as error:
-                self._home.report(error)
-            except asyncio.CancelledError as error:
-                self._home.report(self._cancelled(error))
-            else:
-                if result is not None and inspect.isawaitable(result):
-                    self._start_worker(result)
-                    return
-        if self.pending_msgs:
-            self._is_due = True
-            self._home.serve_soon(self)
+    def returned(self, result: Any) -> bool:
+        """A plain function may give something to be awaited: then a worker takes over."""
+        if not inspect.isawaitable(result):
+            return False
+        self._start_worker(result)
+        return True
+
+    def served(self) -> None:
+        """The callback was called: let a drain look again, and perhaps the link read on."""
+        self.settle()
+        if self._blocks:
+            self._unblock_if_half_empty()
+        self.wants_served = self._blocks or self._idle is not None
 
     def _start_worker(self, first: Awaitable[Any] | None = None) -> None:
-        self._worker = asyncio.get_running_loop().create_task(self._work(first), context=self._context)
+        self.wants_wake = True
+        self._worker = asyncio.get_running_loop().create_task(self._work(first), context=self.context)
         if inspect.iscoroutine(first):
             # A worker that is cancelled before it begins never awaits it.
             self._worker.add_done_callback(lambda _: first.close())
 
     async def _work(self, first: Awaitable[Any] | None) -> None:
         """Await `first`, then the callback for each message until none is left."""
-        callback = self._callback
+        callback = self.callback
         assert callback is not None
         is_async = self._is_async
         pop = self.take if self._can_block else self.pop
@@ -478,9 +472,9 @@ class Subscription(Route):
 
     async def handle(self, message: Msg) -> None:
         """Call the callback with `message`, for a worker that is one of several."""
-        assert self._callback is not None
+        assert self.callback is not None
         try:
-            result: Any = self._callback(message)
+            result: Any = self.callback(message)
             if inspect.isawaitable(result):
                 await result
         except Exception as error:
@@ -538,7 +532,7 @@ class Subscription(Route):
     def settle(self) -> None:
         """Let a drain look again whether everything was handed out."""
         if self._idle is not None and (
-            self._home.is_closed or not (self._is_due or self.tasks or (self.pending_msgs and self._readers))
+            self._home.is_closed or not (self.is_due or self.tasks or (self.pending_msgs and self._readers))
         ):
             self._nudge()
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
+from tidings.nats.core.iteration import BATCH
 from tidings.nats.core.link import Link
 from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.writer import Writer
 from tidings.nats.errors import PermissionsError
-from tidings.nats.wire import Encoder, Route
+from tidings.nats.wire import Calls, Encoder, Route
 
 __all__ = ["Subscriptions"]
 
@@ -28,6 +30,7 @@ class Subscriptions:
 
     Attributes:
         routes: subscription id → route; shared with the parser of every link.
+        calls: calls the callbacks that are plain functions, in the loop's next turn.
     """
 
     def __init__(
@@ -44,10 +47,9 @@ class Subscriptions:
         self.link: Link | None = None
         self.is_closed = False
         self._writer = writer
-        self._loop = asyncio.get_running_loop()
+        self.calls = Calls(partial(asyncio.get_running_loop().call_soon, self._call))
         self._last_sid = 0
         self._blocking: set[int] = set()
-        self._due: list[Subscription] = []
         # Also those that get no more messages, whose last callbacks may still run.
         self._alive: weakref.WeakSet[Subscription] = weakref.WeakSet()
 
@@ -128,20 +130,8 @@ class Subscriptions:
         if self.link is not None and not self._blocking:
             self.link.resume_reading()
 
-    def serve_soon(self, sub: Subscription) -> None:
-        """Call `sub.serve` in the next turn of the loop, with those of all others that ask for it."""
-        if not self._due:
-            self._loop.call_soon(self._serve)
-        self._due.append(sub)
-
-    def _serve(self) -> None:
-        due, self._due = iter(self._due), []
-        try:
-            for sub in due:
-                sub.serve()
-        finally:
-            for sub in due:  # after a KeyboardInterrupt, say
-                self.serve_soon(sub)
+    def _call(self) -> None:
+        self.calls.run(BATCH)
 
     async def end_inflow(self, *subs: Subscription) -> None:
         """Have the server stop sending to `subs`; returns when all that was under way has arrived."""

@@ -51,7 +51,7 @@ class Crew:
         source: gives messages and handles them.
         size: tasks at once.
         ordered_by: the key, or None for no order.
-        context: in which the tasks run.
+        context: each task runs in a copy of it, since they run at the same time; None for that of `staff`.
 
     Attributes:
         tasks: those at work.
@@ -73,7 +73,8 @@ class Crew:
         """Have as many at work as there is work for."""
         loop = asyncio.get_running_loop()
         for _ in range(min(self._size - len(self.tasks), self._source.pending_msgs)):
-            self.tasks.add(loop.create_task(self._work(), context=self._context))
+            context = None if self._context is None else self._context.copy()
+            self.tasks.add(loop.create_task(self._work(), context=context))
 
     async def _work(self) -> None:
         handled = 0

@@ -88,7 +88,7 @@ class Fetch(Puller):
             self._raise_reason()
             return []
         take = self.held.popleft
-        messages = [JetStreamMsg(take()) for _ in range(min(self._batch, len(self.held)))]
+        messages = [take() for _ in range(min(self._batch, len(self.held)))]
         if self.held:  # of a pull from before a void one
             self.give_back()
         return messages

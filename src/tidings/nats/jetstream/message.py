@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tidings.nats.core.connection import Connection
 from tidings.nats.errors import NoRespondersError, TimeoutError
 from tidings.nats.jetstream.errors import JetStreamError, MsgAlreadyAckdError, NotJSMessageError
-from tidings.nats.wire import Headers, Msg
+from tidings.nats.wire import HeaderInput, Msg
 
 __all__ = ["JetStreamMsg", "Metadata", "SequencePair", "parse_metadata"]
 
@@ -88,47 +89,19 @@ def parse_metadata(reply: str) -> Metadata:
     raise NotJSMessageError(f"no consumer of a stream delivered this message: its reply subject is {reply!r}")
 
 
-class JetStreamMsg:
+class JetStreamMsg(Msg):
     """A message of a stream, delivered by a consumer, to be settled once: acknowledged, refused or ended.
 
-    Made for every message that is read, so it holds nothing but the message of the wire. That one belongs to
-    the client until it is settled, and to nobody from then on.
+    The reply subject is the ack subject; the message belongs to the client until it is settled, and to nobody
+    from then on. The parser makes it, since a wrapper for every message would cost as much as reading it.
     """
 
-    __slots__ = ("_msg",)
-
-    def __init__(self, msg: Msg) -> None:
-        self._msg = msg
-
-    @property
-    def subject(self) -> str:
-        """The subject it was published to."""
-        return self._msg.subject
-
-    @property
-    def data(self) -> bytes:
-        """The payload."""
-        return self._msg.data
-
-    @property
-    def reply(self) -> str:
-        """The ack subject."""
-        return self._msg.reply
+    __slots__ = ()
 
     @property
     def is_settled(self) -> bool:
         """Whether it was acknowledged, refused or ended, or cannot be: nobody waits for it."""
-        return self._msg.owner is None
-
-    @property
-    def headers(self) -> Headers:
-        """The headers; empty when there are none. Raises ProtocolError when they are none (ADR-4)."""
-        return self._msg.headers
-
-    @property
-    def msg(self) -> Msg:
-        """The message as it came off the wire."""
-        return self._msg
+        return self.owner is None
 
     @property
     def metadata(self) -> Metadata:
@@ -149,13 +122,13 @@ class JetStreamMsg:
             NotJSMessageError: there is nobody to tell.
             OutboundBufferLimitError, ConnectionClosedError: as `Client.publish`; it is not settled then.
         """
-        msg = self._msg
-        owner, reply = msg.owner, msg.reply
+        owner: Connection | None = self.owner
+        reply = self.reply
         if owner is None or not reply:
             raise self._unsettleable()
         writer = owner.writer
         size = writer.encoder.publish(reply, ACK)
-        msg.owner = None
+        self.owner = None
         if size >= writer.limit:
             await writer.relieve()
 
@@ -172,7 +145,7 @@ class JetStreamMsg:
             MsgAlreadyAckdError, NotJSMessageError, ConnectionClosedError: as `ack`.
         """
         await self._ask(ACK, timeout)
-        self._msg.owner = None
+        self.owner = None
 
     async def nak(self, delay: float | timedelta | None = None) -> None:
         """Say that it was not done: the server delivers it again.
@@ -218,18 +191,34 @@ class JetStreamMsg:
         try:
             answer = await self._ask(body, timeout, own_inbox=True)
         except TimeoutError:
-            self._msg.owner = None
+            self.owner = None
             raise TimeoutError(f"no next message within {timeout} s") from None
-        self._msg.owner = None
+        self.owner = None
         if answer.reply:
-            return JetStreamMsg(answer)
+            return JetStreamMsg(
+                answer.subject,
+                answer.reply,
+                answer.data,
+                header_block=answer.header_block,
+                sid=answer.sid,
+                owner=answer.owner,
+            )
         if answer.status in (404, 408):
             raise TimeoutError(f"no next message within {timeout} s: {answer.status_text}")
         raise JetStreamError(f"no next message: {answer.status} {answer.status_text}")
 
+    def respond(
+        self, data: bytes | bytearray | memoryview | str = b"", *, headers: HeaderInput | None = None
+    ) -> Coroutine[Any, Any, None]:
+        """Raises JetStreamError: it is the server that would get the answer, and waits for an `ack`."""
+        raise JetStreamError(
+            f"the message on {self.subject!r} is of a stream: settle it with ack(), nak() or term(); "
+            "an answer would go to the server"
+        )
+
     async def _settle(self, what: bytes) -> None:
         await self._connection().publish(self.reply, what)
-        self._msg.owner = None
+        self.owner = None
 
     async def _ask(self, what: bytes, timeout: float, own_inbox: bool = False) -> Msg:
         connection = self._connection()
@@ -243,7 +232,7 @@ class JetStreamMsg:
             ) from None
 
     def _connection(self) -> Connection:
-        owner: Connection | None = self._msg.owner
+        owner: Connection | None = self.owner
         if owner is None or not self.reply:
             raise self._unsettleable()
         return owner
@@ -252,9 +241,6 @@ class JetStreamMsg:
         if self.reply:
             return MsgAlreadyAckdError(f"the message on {self.subject!r} is settled already")
         return NotJSMessageError(f"the message on {self.subject!r} has no ack subject")
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.subject!r} reply={self.reply!r} {len(self.data)} bytes>"
 
 
 def _nanoseconds(delay: float | timedelta) -> int:

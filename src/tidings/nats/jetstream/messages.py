@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections import deque
 from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import suppress
 from types import TracebackType
@@ -13,9 +12,8 @@ from typing import Any, Protocol, Self
 from tidings.nats.errors import BadSubscriptionError, TimeoutError
 from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.reading import Reading
-from tidings.nats.wire import Msg
 
-__all__ = ["Iteration", "Messages"]
+__all__ = ["Iteration", "Messages", "next_of"]
 
 
 class Messages:
@@ -34,7 +32,7 @@ class Messages:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._held: deque[Msg] = reading.held
+        self._held = reading.held
 
     def __aiter__(self) -> AsyncIterator[JetStreamMsg]:
         return Iteration(self, self._reading.readers)
@@ -45,11 +43,11 @@ class Messages:
         taken = reading.taken
         if taken < reading.check_at and self._held:
             reading.taken = taken + 1
-            return JetStreamMsg(self._held.popleft())
+            return self._held.popleft()
         message = await reading.take_next()
         if message is None:
             raise StopAsyncIteration
-        return JetStreamMsg(message)
+        return message
 
     async def next(self, timeout: float | None = None) -> JetStreamMsg:
         """The next message.
@@ -62,16 +60,7 @@ class Messages:
             BadSubscriptionError: it is stopped, or has handed out all that it should.
             ConsumerDeletedError, NotFoundError, PullError: this ended it.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                message = await self._reading.take_next()
-        except builtins.TimeoutError as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise TimeoutError(f"no message within {timeout} s") from None
-        if message is None:
-            raise BadSubscriptionError(f"the reading of consumer {self.name!r} has ended")
-        return JetStreamMsg(message)
+        return await next_of(self._reading.take_next(), timeout, f"consumer {self.name!r}")
 
     @property
     def pending_msgs(self) -> int:
@@ -139,6 +128,22 @@ class Messages:
         if not self._reading.is_left:
             with suppress(RuntimeError):  # the loop may be gone by now
                 self._reading.end()
+
+
+async def next_of(
+    taking: Coroutine[Any, Any, JetStreamMsg | None], timeout: float | None, what: str
+) -> JetStreamMsg:
+    """The message that `taking` gives in `timeout` seconds, with errors that say `what` is read."""
+    try:
+        async with asyncio.timeout(timeout):
+            message = await taking
+    except builtins.TimeoutError as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise TimeoutError(f"no message of {what} within {timeout} s") from None
+    if message is None:
+        raise BadSubscriptionError(f"the reading of {what} has ended")
+    return message
 
 
 class Source(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import replace
@@ -12,11 +11,9 @@ from typing import Any, Self
 
 from tidings.nats.core.events import Closed, Reconnected
 from tidings.nats.errors import (
-    BadSubscriptionError,
     ConnectionClosedError,
     ConnectionDrainingError,
     Error,
-    TimeoutError,
 )
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.consumer import Consumer
@@ -29,11 +26,10 @@ from tidings.nats.jetstream.errors import (
 )
 from tidings.nats.jetstream.infos import ConsumerInfo
 from tidings.nats.jetstream.message import JetStreamMsg
-from tidings.nats.jetstream.messages import Iteration
+from tidings.nats.jetstream.messages import Iteration, next_of
 from tidings.nats.jetstream.ordered_reading import OrderedReading, OrderedSettings, Place
 from tidings.nats.jetstream.pull import Source
 from tidings.nats.jetstream.reading import ReadingSettings, tell
-from tidings.nats.wire import Msg
 
 __all__ = ["OrderedMessages"]
 
@@ -80,13 +76,13 @@ class OrderedMessages:
             taken = reading.taken
             if taken < reading.check_at and reading.held:
                 reading.taken = taken + 1
-                return JetStreamMsg(reading.held.popleft())
+                return reading.held.popleft()
         message = await self._take()
         if message is None:
             raise StopAsyncIteration
-        return JetStreamMsg(message)
+        return message
 
-    async def open(self, mark: Msg | None = None) -> None:
+    async def open(self, mark: JetStreamMsg | None = None) -> None:
         """Make the consumer now: what is stored from here on is read, whatever `deliver_policy` says.
 
         Args:
@@ -106,8 +102,8 @@ class OrderedMessages:
                 self._delete_soon(name)  # it may have been made all the same
                 raise
 
-    async def take(self) -> Msg | None:
-        """The next message as it came off the wire, or the mark; None at the end. Raises as `next`."""
+    async def take(self) -> JetStreamMsg | None:
+        """The next message, or the mark; None at the end. Raises as `next`."""
         reading = self._reading
         if reading is not None:
             taken = reading.taken
@@ -127,16 +123,7 @@ class OrderedMessages:
             BadSubscriptionError: it is stopped, or has handed out all that it should.
             StreamNotFoundError, JetStreamError: this ended it.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                message = await self._take()
-        except builtins.TimeoutError as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise TimeoutError(f"no message of stream {self._stream!r} within {timeout} s") from None
-        if message is None:
-            raise BadSubscriptionError(f"the reading of stream {self._stream!r} has ended")
-        return JetStreamMsg(message)
+        return await next_of(self._take(), timeout, f"stream {self._stream!r}")
 
     @property
     def name(self) -> str:
@@ -210,7 +197,7 @@ class OrderedMessages:
 
     # One consumer after the other
 
-    async def _take(self) -> Msg | None:
+    async def _take(self) -> JetStreamMsg | None:
         async with self._turn:
             try:
                 return await self._take_in_turn()
@@ -219,7 +206,7 @@ class OrderedMessages:
                 self._stopped = True
                 raise
 
-    async def _take_in_turn(self) -> Msg | None:
+    async def _take_in_turn(self) -> JetStreamMsg | None:
         while True:
             reading = self._reading
             if reading is None:

@@ -102,7 +102,7 @@ class Place:
     """
 
     last_seq: int | None = None
-    mark: Msg | None = None
+    mark: JetStreamMsg | None = None
 
 
 class OrderedReading(Reading):

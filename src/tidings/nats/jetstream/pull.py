@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import MutableMapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from tidings.nats.core.options import SubscriptionLimits
 from tidings.nats.core.subscription import Subscription
@@ -27,6 +27,7 @@ from tidings.nats.errors import (
 )
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.errors import ConfigError, PullError
+from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, pending_in, read_status
 from tidings.nats.wire import Msg, encode_headers
 
@@ -124,7 +125,8 @@ class Puller(Subscription):
         self._inbox = connection.new_inbox()
         super().__init__(home, home.next_sid(), f"{self._inbox}.*", "", None, _NO_LIMITS, 0)
         self.source = source
-        self.held: deque[Msg] = deque()
+        self.message_type = JetStreamMsg
+        self.held: deque[JetStreamMsg] = deque()
         self.to_come = 0
         self.bytes_to_come = 0
         self.bytes_held = 0
@@ -226,6 +228,11 @@ class Puller(Subscription):
             self.end()
 
     # What we hear
+
+    if TYPE_CHECKING:
+
+        def pop(self) -> JetStreamMsg | None:
+            """What the parser made for it."""
 
     def wake(self) -> None:
         """Called by the link when something came."""

@@ -38,6 +38,8 @@ class PushSubscription(Subscription):
         missed_heartbeats: how often none came for twice their interval; each is reported as NoHeartbeatError.
     """
 
+    called_by_loop = False
+
     def __init__(
         self,
         api: Api,
@@ -62,6 +64,7 @@ class PushSubscription(Subscription):
             limits,
             0,
         )
+        self.message_type = JetStreamMsg
         self._api = api
         self._connection = connection
         self.stream = info.stream_name
@@ -89,15 +92,15 @@ class PushSubscription(Subscription):
 
     if TYPE_CHECKING:
         # They give what `pop` does.
-        async def next_msg(self, timeout: float | None = 1.0) -> JetStreamMsg:  # type: ignore[override]
+        async def next_msg(self, timeout: float | None = 1.0) -> JetStreamMsg:
             """The next message; see `Subscription.next_msg`."""
             raise NotImplementedError
 
-        def __aiter__(self) -> AsyncIterator[JetStreamMsg]:  # type: ignore[override]
+        def __aiter__(self) -> AsyncIterator[JetStreamMsg]:
             raise NotImplementedError
 
         @property
-        def messages(self) -> AsyncIterator[JetStreamMsg]:  # type: ignore[override]
+        def messages(self) -> AsyncIterator[JetStreamMsg]:
             """An iterator over the messages, by nats-py's name."""
             raise NotImplementedError
 
@@ -126,11 +129,12 @@ class PushSubscription(Subscription):
         self._heard = self._loop.time()
         super().wake()
 
-    def pop(self) -> JetStreamMsg | None:  # type: ignore[override]
+    def pop(self) -> JetStreamMsg | None:
         """The oldest message; statuses before it are answered."""
         while (message := super().pop()) is not None:
             if message.reply.startswith("$JS.ACK.") or not self._is_status(message):
-                return JetStreamMsg(message)
+                assert isinstance(message, JetStreamMsg)
+                return message
         return None
 
     def _is_status(self, message: Msg) -> bool:

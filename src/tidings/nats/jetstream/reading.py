@@ -21,10 +21,10 @@ from tidings.nats.jetstream.errors import (
     PullRefusedError,
 )
 from tidings.nats.jetstream.fetch import UNBOUNDED
+from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.pull import PAUSE, Priority, PriorityOptions, Puller, Source, message_size
 from tidings.nats.jetstream.statuses import PIN_MISMATCH, Verdict, batch_limit_in, limit_in
 from tidings.nats.jetstream.times import to_seconds
-from tidings.nats.wire import Msg
 
 __all__ = ["ErrorHandler", "Reading", "ReadingOptions", "ReadingSettings", "tell"]
 
@@ -167,7 +167,7 @@ class Reading(Puller):
         self.begin()
         self.refill()
 
-    async def take_next(self) -> Msg | None:
+    async def take_next(self) -> JetStreamMsg | None:
         """The next message; None at the end.
 
         Raises:

@@ -1,9 +1,10 @@
 """The NATS protocol: bytes ⇄ messages and events. No socket, no clock, no task, no thread.
 
 Two implementations with the same names pass the same tests: the readable reference in `parser`,
-`commands`, `headers` and `message`, and `_speedups`, compiled. This is the only file that knows there
-are two. ``TIDINGS_PURE=1`` asks for the reference, ``TIDINGS_PURE=0`` insists on the compiled one;
-unset, the compiled one runs where it was built. `IMPLEMENTATION` says which: ``"c"`` or ``"python"``.
+`commands`, `headers`, `message` and `calls`, and `_speedups`, compiled. This is the only file that
+knows there are two. ``TIDINGS_PURE=1`` asks for the reference, ``TIDINGS_PURE=0`` insists on the
+compiled one; unset, the compiled one runs where it was built. `IMPLEMENTATION` says which: ``"c"`` or
+``"python"``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "MAX_HEADERS",
     "MAX_PAYLOAD",
     "READ_SIZE",
+    "Calls",
     "Encoder",
     "Err",
     "Event",
@@ -51,6 +53,7 @@ IMPLEMENTATION: Literal["c", "python"]
 
 if TYPE_CHECKING:
     # The twins have the same signatures; the reference is the one to read and to check against.
+    from tidings.nats.wire.calls import Calls
     from tidings.nats.wire.commands import Encoder
     from tidings.nats.wire.headers import encode_headers, parse_headers
     from tidings.nats.wire.message import Msg, Route
@@ -64,6 +67,7 @@ else:
         if _asked == "1":
             raise ImportError
         from tidings.nats.wire._speedups import (
+            Calls,
             Encoder,
             Msg,
             Parser,
@@ -80,6 +84,7 @@ else:
                 "TIDINGS_PURE=0 insists on the compiled wire core, which is not there: install a C compiler "
                 "and the headers of Python, then install tidings again"
             ) from error
+        from tidings.nats.wire.calls import Calls
         from tidings.nats.wire.commands import Encoder
         from tidings.nats.wire.headers import encode_headers, parse_headers
         from tidings.nats.wire.message import Msg, Route

@@ -28,6 +28,11 @@ cdef class Msg:
         self._block = header_block
 
     @property
+    def header_block(self):
+        """The headers as they came, or None when there are none."""
+        return self._block
+
+    @property
     def headers(self):
         """The headers; empty when there are none."""
         if self._headers is None:
@@ -93,6 +98,13 @@ cdef class Route:
     cdef public long long received
     cdef public long long dropped
     cdef public bint touched
+    cdef public bint is_due
+    cdef public bint wants_wake
+    cdef public bint wants_served
+    cdef public type message_type
+    cdef public object callback
+    cdef public object context
+    cdef public Calls calls
     cdef PyObject** _ring
     cdef Py_ssize_t _ring_size
     cdef Py_ssize_t _head
@@ -106,6 +118,8 @@ cdef class Route:
         self.max_pending_bytes = max_pending_bytes
         self.max_msgs = max_msgs
         self.policy = policy
+        self.wants_wake = True
+        self.message_type = Msg
         self._subject_bytes = b""
         self._subject_text = ""
 
@@ -122,7 +136,7 @@ cdef class Route:
             return 0
         self.received += 1
         if self._is_over(size) and not self._makes_room(size):
-            self.dropped += 1
+            self._count_drop()
             return 0
         if self.pending_msgs == self._ring_size:
             self._widen()
@@ -144,8 +158,8 @@ cdef class Route:
             if 0 < self.max_pending_bytes < size:
                 return False
             while self._is_over(size):
-                self.pop()
-                self.dropped += 1
+                self._pop()
+                self._count_drop()
             return True
         if self.policy == ERROR:
             self.max_msgs = self.received
@@ -166,11 +180,29 @@ cdef class Route:
         self._head = 0
         return 0
 
+    cdef inline void _count_drop(self) noexcept:
+        self.dropped += 1
+        self.wants_wake = True
+
     def wake(self):
         """Called by the reader after a batch that put messages here; a subscription overrides it."""
 
+    def failed(self, error):
+        """Called when `callback` raised `error`; raises it, unless a subscription knows better."""
+        raise error
+
+    def returned(self, result):
+        """Called when `callback` returned something else than None: whether to leave the rest to others."""
+        return False
+
+    def served(self):
+        """Called after `callback` was, if that is wanted."""
+
     def pop(self):
         """Take the oldest message; None when there is none."""
+        return self._pop()
+
+    cdef Msg _pop(self):
         cdef Msg message
         if self.pending_msgs == 0:
             return None

@@ -163,13 +163,20 @@ cdef class Parser:
         return events
 
     def take_touched(self):
-        """The routes that got messages, or dropped some, since the last call."""
+        """The routes that got messages since the last call and want to be woken; other callbacks are due."""
         cdef list touched = self._touched
+        cdef list wanting = []
+        cdef Route route
         if touched:
             self._touched = []
-            for route in touched:
-                (<Route>route).touched = False
-        return touched
+            for each in touched:
+                route = <Route>each
+                route.touched = False
+                if route.wants_wake or route.calls is None:
+                    wanting.append(route)
+                else:
+                    route.calls._add(route)
+        return wanting
 
     cdef bint _step(self, list events) except -1:
         """Parse one item; False when more bytes are needed."""
@@ -275,7 +282,11 @@ cdef class Parser:
 
     cdef Msg _new_message(self, Route route, const char* body):
         """A message without its payload; without a route, its owner is not known yet."""
-        cdef Msg message = Msg.__new__(Msg)
+        cdef Msg message
+        if route is None or route.message_type is Msg:
+            message = Msg.__new__(Msg)
+        else:
+            message = <Msg?>(<PyTypeObject*>route.message_type).tp_new(route.message_type, (), NULL)
         if route is None:
             message.subject = text_of(self._subject, self._subject_size)
         else:
@@ -321,13 +332,24 @@ cdef class Parser:
         else:
             self._long_message.owner = (<Route?>found).owner
             self._long_message.data = self._long_payload
-            self._deliver(<Route>found, self._long_message, self._long_size)
+            self._deliver(<Route>found, self._of_type((<Route>found).message_type), self._long_size)
         self.messages += 1
         self.message_bytes += self._size
         self._is_long = False
         self._long_payload = None
         self._long_message = None
         return True
+
+
+    cdef Msg _of_type(self, type kind):
+        """The long message, made before its route was known."""
+        cdef Msg message = self._long_message
+        if kind is Msg:
+            return message
+        return kind(
+            message.subject, message.reply, message.data,
+            header_block=message._block, sid=message.sid, owner=message.owner,
+        )
 
 
 cdef inline int message_kind(const char* line, Py_ssize_t size) noexcept:

@@ -1,6 +1,6 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: freethreading_compatible=False
-"""The compiled twin of `message`, `parser`, `commands` and `headers`: the same names, the same answers.
+"""The compiled twin of `message`, `calls`, `parser`, `commands` and `headers`: the same names, the same answers.
 
 Those files say what happens and why; here stands only what is peculiar to C. Bytes from outside are read
 through pointers, so each loop carries its bound, and memory that a caller can see (the windows of
@@ -27,6 +27,11 @@ from tidings.nats.wire import subjects as _subjects
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     bint PyUnicode_IS_COMPACT_ASCII(object text)
+    ctypedef object (*newfunc)(type kind, object args, PyObject* keywords)
+    ctypedef struct PyTypeObject:
+        newfunc tp_new
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
 
 cdef object Headers = _headers.Headers
 cdef Py_ssize_t READ_SIZE = _parser.READ_SIZE
@@ -36,25 +41,25 @@ cdef int DROP_OLD = _message.DROP_OLD, BLOCK = _message.BLOCK, ERROR = _message.
 # Subjects
 
 
+cdef unsigned char IN_TOKEN[256]  # whether a byte can stand in a subject and is no dot
+for _byte in range(256):
+    IN_TOKEN[_byte] = _byte > 32 and _byte != 127 and _byte != 46
+
+
 cdef bint is_literal(const unsigned char* p, Py_ssize_t n) noexcept:
     """Whether these bytes are a subject that can be published to."""
-    cdef Py_ssize_t i, token = 0
-    cdef unsigned char c
-    if n == 0:
-        return False
-    for i in range(n):
-        c = p[i]
-        if c <= 32 or c == 127:
+    cdef Py_ssize_t i = 0, token
+    while True:
+        token = i
+        while i < n and IN_TOKEN[p[i]]:
+            i += 1
+        if i == token or (i == token + 1 and (p[token] == 42 or p[token] == 62)):  # the token is * or >
             return False
-        if c == 46:  # a dot
-            if i == token:
-                return False
-            if i - token == 1 and (p[token] == 42 or p[token] == 62):  # the token is * or >
-                return False
-            token = i + 1
-    if token == n:
-        return False
-    return not (n - token == 1 and (p[token] == 42 or p[token] == 62))
+        if i == n:
+            return True
+        if p[i] != 46:  # a dot
+            return False
+        i += 1
 
 
 cdef inline object utf8(object text, const char** p, Py_ssize_t* n):
@@ -194,5 +199,6 @@ def parse_headers(bytes block not None):
 
 # One extension, so that what calls another of these at every message is a C call; a file a noun.
 include "_messages.pxi"
+include "_calls.pxi"
 include "_parser.pxi"
 include "_encoder.pxi"

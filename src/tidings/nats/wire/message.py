@@ -48,6 +48,11 @@ class Msg:
         self._status: tuple[int, str] = (0, "")
 
     @property
+    def header_block(self) -> bytes | None:
+        """The headers as they came, or None when there are none."""
+        return self._block
+
+    @property
     def headers(self) -> Headers:
         """The headers; empty when there are none.
 
@@ -136,21 +141,36 @@ class Route:
         received: messages that came for it, dropped ones included.
         dropped: messages dropped at a limit.
         highest_pending_msgs: the most messages that the queue ever held.
+        callback: a plain function that gets the messages, called in `context` by `calls`; or None.
+        context: a `contextvars.Context`.
+        calls: the `Calls` that `callback` belongs to.
+        is_due: whether `callback` is to be called; set by `calls`.
+        wants_wake: whether the reader calls `wake` after a batch that put messages here, or only has
+            `callback` called; set when a message is dropped.
+        message_type: `Msg`, or a subclass without slots of its own: what the parser makes.
+        wants_served: whether `served` is called after `callback` was.
     """
 
     __slots__ = (
         "_queue",
+        "callback",
+        "calls",
+        "context",
         "dropped",
         "highest_pending_msgs",
+        "is_due",
         "max_msgs",
         "max_pending_bytes",
         "max_pending_msgs",
+        "message_type",
         "owner",
         "pending_bytes",
         "policy",
         "received",
         "sid",
         "touched",
+        "wants_served",
+        "wants_wake",
     )
 
     def __init__(
@@ -175,6 +195,13 @@ class Route:
         self.dropped = 0
         self.highest_pending_msgs = 0
         self.touched = False
+        self.message_type: type[Msg] = Msg
+        self.callback: Any = None
+        self.context: Any = None
+        self.calls: Any = None
+        self.is_due = False
+        self.wants_wake = True
+        self.wants_served = False
 
     @property
     def pending_msgs(self) -> int:
@@ -188,7 +215,7 @@ class Route:
         self.received += 1
         size = len(message.data)
         if self._is_over(size) and not self._makes_room(size):
-            self.dropped += 1
+            self._count_drop()
             return
         self._queue.append(message)
         self.pending_bytes += size
@@ -208,14 +235,29 @@ class Route:
                 return False  # it would not fit into an empty queue either
             while self._is_over(size):
                 self.pop()
-                self.dropped += 1
+                self._count_drop()
             return True
         if self.policy == ERROR:
             self.max_msgs = self.received  # what comes after a gap is not what the reader waits for
         return self.policy == BLOCK
 
+    def _count_drop(self) -> None:
+        self.dropped += 1
+        self.wants_wake = True
+
     def wake(self) -> None:
         """Called by the reader after a batch that put messages here; a subscription overrides it."""
+
+    def failed(self, error: BaseException) -> None:
+        """Called when `callback` raised `error`; raises it, unless a subscription knows better."""
+        raise error
+
+    def returned(self, result: Any) -> bool:
+        """Called when `callback` returned something else than None: whether to leave the rest to others."""
+        return False
+
+    def served(self) -> None:
+        """Called after `callback` was, if that is wanted."""
 
     def pop(self) -> Msg | None:
         """Take the oldest message; None when there is none."""

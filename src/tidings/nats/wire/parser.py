@@ -14,7 +14,7 @@ from typing import Any
 
 from tidings.nats.errors import ProtocolError
 from tidings.nats.wire.events import Err, Event, Info, Ok, Ping, Pong
-from tidings.nats.wire.message import Msg, Route
+from tidings.nats.wire.message import Route
 
 __all__ = ["MAX_CONTROL_LINE", "MAX_HEADERS", "MAX_PAYLOAD", "READ_SIZE", "Parser"]
 
@@ -114,12 +114,16 @@ class Parser:
         return events
 
     def take_touched(self) -> list[Route]:
-        """The routes that got messages, or dropped some, since the last call."""
-        touched = self._touched
+        """The routes that got messages since the last call and want to be woken; other callbacks are due."""
+        touched, self._touched = self._touched, []
+        wanting = []
         for route in touched:
             route.touched = False
-        self._touched = []
-        return touched
+            if route.wants_wake or route.calls is None:
+                wanting.append(route)
+            else:
+                route.calls.add(route)
+        return wanting
 
     def _needed(self) -> int:
         """How many bytes the item at `_start` takes in all, as far as is known."""
@@ -195,7 +199,7 @@ class Parser:
             self.unrouted += 1
         else:
             body = self._start + max(header_size, 0)
-            message = Msg(
+            message = route.message_type(
                 subject.decode("utf-8", "surrogateescape"),
                 reply.decode("utf-8", "surrogateescape"),
                 self._view[body:end].tobytes(),
