@@ -12,6 +12,7 @@ from tidings.nats.errors import ConnectionReconnectingError, ProtocolError
 from tidings.nats.jetstream.checks import check_name
 from tidings.nats.jetstream.consumer_config import ConsumerConfig, DeliverPolicy, ReplayPolicy
 from tidings.nats.jetstream.errors import ConsumerSequenceMismatchError, NoHeartbeatError, PullError
+from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.pull import Source
 from tidings.nats.jetstream.reading import Reading, ReadingSettings
 from tidings.nats.jetstream.statuses import Verdict
