@@ -71,9 +71,9 @@ class KeyValueEntry(Generic[V]):
         self._msg = msg  # as a consumer delivered it
         self._key = key
         self._revision = revision
-        self._operation = operation
-        self._created = created  # or the headers of a direct get, which tell it
-        self._delta = 0 if msg is None else None
+        self._operation: Operation | None = operation
+        self._created: datetime | Headers | None = created  # or the headers of a direct get, which tell it
+        self._delta: int | None = 0 if msg is None else None
         self._value: V | None = None
 
     @property

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from tidings.nats.errors import NoRespondersError, ProtocolError
 from tidings.nats.jetstream.checks import check_sequence
 from tidings.nats.jetstream.errors import JetStreamUnavailableError, MessageNotFoundError, StreamNotFoundError
 from tidings.nats.jetstream.kv.entry import Form, KeyValueEntry, operation_of
-from tidings.nats.jetstream.kv.errors import KeyDeletedError, KeyNotFoundError
+from tidings.nats.jetstream.kv.errors import BucketNotFoundError, KeyDeletedError, KeyNotFoundError
 from tidings.nats.jetstream.kv.lister import KeyLister
 from tidings.nats.jetstream.kv.store import Store, missing
 from tidings.nats.jetstream.kv.watch import KeyWatcher, WatchSettings, open_watcher
@@ -131,8 +131,17 @@ class Reads(Store):
         return await self._watch(form, [self._encode_filter(each) for each in keys or (">",)], settings)
 
     async def _watch(self, form: Form[V], encoded: list[str], settings: WatchSettings) -> KeyWatcher[V]:
-        subjects = [self._read_prefix + each for each in encoded]
-        return await open_watcher(self.js.api, self.stream_name, form, subjects, settings)
+        subjects, made = [self._read_prefix + each for each in encoded], self._created
+
+        async def recheck(since: datetime) -> None:
+            # One of the same name counts its revisions anew; reading on behind the last would miss them.
+            created = (await self._info()).created
+            if created not in (made, None) and created > since:
+                raise BucketNotFoundError(
+                    404, 10059, f"bucket {self.bucket!r} was deleted, and another one made: watch that"
+                )
+
+        return await open_watcher(self.js.api, self.stream_name, form, subjects, settings, recheck)
 
     async def history_as(self, form: Form[V], key: str) -> list[KeyValueEntry[V]]:
         """`history`, with another form of entries."""
