@@ -25,6 +25,10 @@ from tidings.nats.server import NatsServer
 from tidings.nats.wire import Msg
 
 
+# A pull that came together with the end of its consumer is answered by nobody: its heartbeats tell.
+BRISK: Any = {"expires": 2, "heartbeat": 0.5, "on_error": lambda _: None}
+
+
 async def left(stream: Stream) -> list[str]:
     return [name async for name in stream.consumer_names()]
 
@@ -139,7 +143,7 @@ async def test_new_messages_are_not_missed_before_the_first_one(nats_url: str, n
     """A consumer that goes before it delivered anything is followed by one that begins where it did."""
     async with (
         numbered(nats_url, name, 5) as (client, stream),
-        stream.ordered_consumer(deliver_policy="new").messages(on_error=lambda _: None) as messages,
+        stream.ordered_consumer(deliver_policy="new").messages(**BRISK) as messages,
     ):
         await messages.open()
         await stream.delete_consumer(messages.name)
@@ -150,7 +154,7 @@ async def test_new_messages_are_not_missed_before_the_first_one(nats_url: str, n
 async def test_new_messages_of_a_stream_that_was_empty(nats_url: str, name: str) -> None:
     async with (
         numbered(nats_url, name) as (client, stream),
-        stream.ordered_consumer(deliver_policy="new").messages(on_error=lambda _: None) as messages,
+        stream.ordered_consumer(deliver_policy="new").messages(**BRISK) as messages,
     ):
         await messages.open()
         await stream.delete_consumer(messages.name)
