@@ -24,7 +24,6 @@ from tidings.nats.jetstream.reading import ReadingSettings
 from tidings.nats.server import NatsServer
 from tidings.nats.wire import Msg
 
-
 # A pull that came together with the end of its consumer is answered by nobody: its heartbeats tell.
 BRISK: Any = {"expires": 2, "heartbeat": 0.5, "on_error": lambda _: None}
 
