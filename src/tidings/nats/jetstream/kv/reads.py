@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from tidings.nats.errors import NoRespondersError, ProtocolError
+from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import check_sequence
 from tidings.nats.jetstream.errors import JetStreamUnavailableError, MessageNotFoundError, StreamNotFoundError
 from tidings.nats.jetstream.kv.entry import Form, KeyValueEntry, is_plain, operation_of
@@ -161,11 +162,13 @@ class Reads(Store):
         """`get`, with another form of entries."""
         encoded = self._encode_key(key)
         if revision is not None:
-            entry = await self._get_revision(form, key, encoded, check_sequence("revision", revision))
+            entry = await self._get_revision(
+                form, key, encoded, check_sequence("revision", revision), timeout
+            )
         elif self._config.allow_direct:
             entry = await self._get_directly(form, key, encoded, timeout)
         else:
-            entry = await self._get_newest(form, key, encoded)
+            entry = await self._get_newest(form, key, encoded, timeout)
         if entry.operation != "PUT":
             raise KeyDeletedError(entry)
         return entry
@@ -180,7 +183,7 @@ class Reads(Store):
             )
         except NoRespondersError:
             # The bucket is gone, or allows it no more: the leader knows.
-            return await self._get_newest(form, key, encoded)
+            return await self._get_newest(form, key, encoded, timeout)
         return self._read_direct(form, key, answer)
 
     def _read_direct(self, form: Form[V], key: str, answer: Msg) -> KeyValueEntry[V]:
@@ -204,19 +207,27 @@ class Reads(Store):
             created=answer,
         )
 
-    async def _get_newest(self, form: Form[V], key: str, encoded: str) -> KeyValueEntry[V]:
+    async def _get_newest(
+        self, form: Form[V], key: str, encoded: str, timeout: float | None
+    ) -> KeyValueEntry[V]:
         """The last entry of a key, whatever it says, as the leader has it."""
-        stored = await self._stored(key, {"last_by_subj": self._read_prefix + encoded}, direct=False)
-        return _of_stored(form, key, stored)
+        request = {"last_by_subj": self._read_prefix + encoded}
+        return _of_stored(form, key, await self._stored(key, request, False, timeout))
 
-    async def _get_revision(self, form: Form[V], key: str, encoded: str, revision: int) -> KeyValueEntry[V]:
-        stored = await self._stored(key, {"seq": revision}, direct=self._config.allow_direct)
+    async def _get_revision(
+        self, form: Form[V], key: str, encoded: str, revision: int, timeout: float | None
+    ) -> KeyValueEntry[V]:
+        stored = await self._stored(key, {"seq": revision}, self._config.allow_direct, timeout)
         if stored.subject != self._read_prefix + encoded:
             raise KeyNotFoundError(self.bucket, key, revision)
         return _of_stored(form, key, stored)
 
-    async def _stored(self, key: str, request: dict[str, Any], direct: bool) -> StoredMsg:
+    async def _stored(
+        self, key: str, request: dict[str, Any], direct: bool, timeout: float | None
+    ) -> StoredMsg:
         api, stream = self.js.api, self.stream_name
+        if timeout is not None:
+            api = Api(api.connection, prefix=api.prefix, timeout=timeout)
         try:
             if direct:
                 try:
