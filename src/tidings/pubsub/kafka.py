@@ -153,6 +153,8 @@ class KafkaPubSub(PubSubBackend):
             self._producer.poll(_TURN)
             if self._away is not None:
                 self._look_for_brokers(*self._away)
+        if self._ended is not closed and self._reading is not None:
+            self._reading.close(_SLACK)  # nobody else will
 
     def _look_for_brokers(self, since: float, why: KafkaError) -> None:
         try:

@@ -133,6 +133,8 @@ class RedisPubSub(PubSubBackend):
                 self._note_handled(len(batch))
         if left := len(self._outbox.take()):
             self._note_failed(left, None, "did not arrive")
+        if self._ended is not closed:
+            self._release()  # nobody else will
 
     def _note_handled(self, count: int) -> None:
         with self._progress:
@@ -217,15 +219,18 @@ class RedisPubSub(PubSubBackend):
         is_sent = self._wait_until_sent(timeout)
         self._stop()
         self._sender.join(_SLACK)
+        self._release()
+        if not is_sent:
+            raise FlushError(
+                f"{self!r} did not answer within {timeout:g} s to all that was published; it is closed"
+            )
+
+    def _release(self) -> None:
         if self._reader is not None:
             self._reader.join(_SLACK)
         if self._reading is not None:
             self._reading.close()
         self._redis.close()
-        if not is_sent:
-            raise FlushError(
-                f"{self!r} did not answer within {timeout:g} s to all that was published; it is closed"
-            )
 
     def _abandon(self, error: Callable[[], Exception]) -> None:
         self._outbox.abandon(error)
