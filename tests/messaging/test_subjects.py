@@ -2,7 +2,7 @@
 
 import pytest
 
-from tidings.brokers.nats.subjects import SubjectPattern
+from tidings.messaging.subjects import SubjectPattern
 from tidings.messaging.errors import SetupError
 
 
