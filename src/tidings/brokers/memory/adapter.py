@@ -15,9 +15,10 @@ from tidings.messaging.errors import (
 from tidings.messaging.message import Message
 
 from .listening import Listening
-from .message import MemoryMessage, MemoryMsg, MemorySettler
+from .message import MemoryMessage, MemoryMsg
 from .options import MemoryDestination, MemorySource
 from .server import MemoryServer
+from .settler import MemorySettler
 
 __all__ = ["ERROR", "ERROR_CODE", "MemoryAdapter"]
 

@@ -1,20 +1,21 @@
-"""A message of the memory broker, as it is delivered and as a handler sees it, and how it is settled."""
+"""A message of the memory broker, as it is delivered and as a handler sees it."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Protocol
 
-from tidings.messaging.acks import Settler
-from tidings.messaging.errors import NoRespondersError
 from tidings.messaging.message import Message
 from tidings.messaging.subjects import SubjectPattern
 
-if TYPE_CHECKING:
-    from .inbox import Inbox
-    from .server import MemoryServer
+__all__ = ["LastTry", "MemoryMessage", "MemoryMsg", "TakesBack"]
 
-__all__ = ["LastTry", "MemoryMessage", "MemoryMsg", "MemorySettler"]
+
+class TakesBack(Protocol):
+    """Where a message goes that was not handled: the inbox that it came from."""
+
+    def take_back(self, message: MemoryMsg, delay: float) -> None:
+        """Deliver it again, in so many seconds."""
 
 
 class MemoryMsg:
@@ -37,7 +38,7 @@ class MemoryMsg:
         data: bytes,
         headers: Mapping[str, str],
         reply: str = "",
-        inbox: Inbox | None = None,
+        inbox: TakesBack | None = None,
         deliveries: int = 1,
     ) -> None:
         self.subject = subject
@@ -68,7 +69,7 @@ class MemoryMsg:
         """Say that it shall not come again."""
         self.inbox = None
 
-    def again(self, inbox: Inbox, *, is_last: bool = False) -> MemoryMsg:
+    def again(self, inbox: TakesBack, *, is_last: bool = False) -> MemoryMsg:
         """The same for its next delivery; this one stays settled, in whoever's hands it is."""
         make = LastTry if is_last else MemoryMsg
         return make(self.subject, self.data, self.headers, self.reply, inbox, self.deliveries + 1)
@@ -142,35 +143,3 @@ class MemoryMessage(Message[MemoryMsg]):
     async def reject(self, reason: str = "") -> None:
         """Say that it is not done and shall not come again."""
         await self.raw.reject(reason)
-
-
-class MemorySettler(Settler):
-    """Settles messages; dead letters go to whoever listens to their address."""
-
-    def __init__(self, server: MemoryServer) -> None:
-        self._server = server
-
-    def ack(self, native: MemoryMsg) -> Coroutine[Any, Any, None]:
-        """It is done. No coroutine of its own, since it is called for every message."""
-        return native.ack()
-
-    async def nack(self, native: MemoryMsg, delay: float | None) -> None:
-        """It shall come again."""
-        await native.nack(delay)
-
-    async def reject(self, native: MemoryMsg, reason: str) -> None:
-        """It shall not come again."""
-        await native.reject(reason)
-
-    def is_settled(self, native: MemoryMsg) -> bool:
-        """Whether it is settled."""
-        return native.is_settled
-
-    def deliveries(self, native: MemoryMsg) -> int:
-        """How often it was delivered."""
-        return native.deliveries
-
-    async def bury(self, native: MemoryMsg, address: str, headers: Mapping[str, str]) -> None:
-        """Publish it to the address. NoRespondersError where nobody is there to keep it."""
-        if not self._server.publish(address, native.data, {**native.headers, **headers}):
-            raise NoRespondersError(f"nobody listens to {address!r}")
