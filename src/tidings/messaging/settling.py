@@ -80,6 +80,7 @@ class Settling:
         self._policy = policy
         self._dead_letter = source.dead_letter
         self._retry = source.retry or Retry()
+        self._broker = broker
         self._logger = broker.logger
         tries = self._retry.attempts
         if policy in (AckPolicy.ACK_FIRST, AckPolicy.MANUAL) or (
@@ -188,6 +189,8 @@ class Settling:
     async def _conclude(self, native: Any, message: Message[Any], error: BaseException) -> None:
         settler = self.settler
         attempt = settler.deliveries(native)
+        if self._broker.watch is not None and not isinstance(error, (AckMessage, SkipMessage)):
+            self._broker.watch.failed(message, error)
         if isinstance(error, (AckMessage, SkipMessage)):
             await self._tell(native, settler.ack(native))
         elif isinstance(error, NackMessage):

@@ -16,10 +16,11 @@ class Inbox:
         queue_group: its name; empty for one who listens alone.
         queue: messages that wait for a worker.
         members: how many listen; with the last one the inbox is no longer published to.
+        held: messages that a worker holds until its batch is full.
         given_up: messages that nobody will be there for.
     """
 
-    __slots__ = ("_idle", "_later", "given_up", "members", "pattern", "queue", "queue_group")
+    __slots__ = ("_idle", "_later", "given_up", "held", "members", "pattern", "queue", "queue_group")
 
     def __init__(self, pattern: str, queue_group: str) -> None:
         self.pattern = pattern
@@ -27,6 +28,7 @@ class Inbox:
         self.queue: deque[MemoryMsg] = deque()
         self.members = 0
         self.given_up = 0
+        self.held = 0
         self._idle: deque[asyncio.Future[None]] = deque()
         self._later: dict[MemoryMsg, asyncio.TimerHandle] = {}
 

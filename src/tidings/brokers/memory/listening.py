@@ -68,6 +68,7 @@ class Listening:
 
     async def _gather(self, inbox: Inbox, batch: Batch) -> list[MemoryMsg]:
         gathered = [inbox.queue.popleft()]
+        inbox.held += 1
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(batch.timeout):
@@ -82,6 +83,8 @@ class Listening:
             for message in gathered:
                 await message.nack()
             raise
+        finally:
+            inbox.held -= 1
         return gathered
 
     async def end(self, timeout: float) -> int:

@@ -77,6 +77,11 @@ class MemoryServer:
         self._routes.clear()
         self._replies.clear()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message waits for a worker, or for the rest of its batch."""
+        return not any(inbox.queue or inbox.held for inbox in self._inboxes)
+
     # Who listens
 
     def join(self, pattern: str, queue_group: str) -> Inbox:
@@ -85,11 +90,15 @@ class MemoryServer:
             if queue_group and (inbox.pattern, inbox.queue_group) == (pattern, queue_group):
                 break
         else:
-            inbox = Inbox(pattern, queue_group)
+            inbox = self.new_inbox(pattern, queue_group)
             self._inboxes.append(inbox)
             self._routes.clear()
         inbox.members += 1
         return inbox
+
+    def new_inbox(self, pattern: str, queue_group: str) -> Inbox:
+        """The inbox of a pattern that nobody listened to."""
+        return Inbox(pattern, queue_group)
 
     def leave(self, inbox: Inbox) -> None:
         """Listen no more. What the inbox holds is for the other members; without any, for who leaves."""
