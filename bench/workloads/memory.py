@@ -16,7 +16,7 @@ async def raw(driver: Any, run: Run) -> float:
     async def put(broker: Any) -> None:
         publish = broker.client.publish
         for _ in range(STEP):
-            publish(SUBJECT, BODY, {})
+            publish(SUBJECT, BODY)
 
     return await _rate(driver, run, put)
 

@@ -6,7 +6,7 @@ from random import Random
 from typing import NamedTuple
 
 from tidings.brokers.memory.inbox import Inbox
-from tidings.brokers.memory.message import MemoryMsg
+from tidings.brokers.memory.message import NO_HEADERS, MemoryMsg
 from tidings.brokers.memory.server import MemoryServer
 
 from .faults import Faults
@@ -39,7 +39,9 @@ class TestServer(MemoryServer):
         self.faults = faults
         self.published: list[Published] = []
 
-    def publish(self, subject: str, data: bytes, headers: Mapping[str, str], reply: str = "") -> int:
+    def publish(
+        self, subject: str, data: bytes, headers: Mapping[str, str] = NO_HEADERS, reply: str = ""
+    ) -> int:
         """Deliver a message, and remember it."""
         self.published.append(Published(subject, data, headers))
         return super().publish(subject, data, headers, reply)

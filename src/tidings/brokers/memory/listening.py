@@ -60,10 +60,11 @@ class Listening:
         return self._ended and (inbox.members > 0 or not inbox.queue)
 
     async def _one_by_one(self, inbox: Inbox) -> None:
-        handle, queue = self._handle, inbox.queue
-        for _ in range(_IN_A_ROW):
-            if not queue or (self._ended and inbox.members):
+        handle, queue, left = self._handle, inbox.queue, _IN_A_ROW
+        while queue and left:
+            if self._ended and inbox.members:
                 return
+            left -= 1
             await handle(queue.popleft())
 
     async def _gather(self, inbox: Inbox, batch: Batch) -> list[MemoryMsg]:

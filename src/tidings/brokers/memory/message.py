@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from tidings.messaging.message import Message
 from tidings.messaging.subjects import SubjectPattern
 
-__all__ = ["LastTry", "MemoryMessage", "MemoryMsg", "TakesBack"]
+__all__ = ["NO_HEADERS", "LastTry", "MemoryMessage", "MemoryMsg", "TakesBack"]
+
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+"""Of a message that was published without."""
 
 
 class TakesBack(Protocol):

@@ -11,7 +11,7 @@ from tidings.nats.errors import BadSubjectError
 from tidings.nats.wire import check_subject, subject_matches
 
 from .inbox import Inbox
-from .message import MemoryMsg
+from .message import NO_HEADERS, MemoryMsg
 
 __all__ = ["MemoryServer"]
 
@@ -109,7 +109,9 @@ class MemoryServer:
 
     # What is published
 
-    def publish(self, subject: str, data: bytes, headers: Mapping[str, str], reply: str = "") -> int:
+    def publish(
+        self, subject: str, data: bytes, headers: Mapping[str, str] = NO_HEADERS, reply: str = ""
+    ) -> int:
         """Deliver a message; of the inboxes that got it, how many messages the fullest one holds.
 
         0 when nobody got it. PublishError for a subject that is none.
