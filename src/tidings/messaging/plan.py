@@ -8,7 +8,6 @@ handles one message at a time, so a source with several workers has as many. Whe
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any
 
@@ -70,7 +69,7 @@ def _plan(
     if len(handlers) > 1 or handlers[0].accepts is not None:
         if is_batch:
             raise SetupError(f"filter of {source.channel!r}: the handler of a batch takes all of it")
-        fail = outcome.fail if settling is None else partial(settling.fail, here)
+        fail = outcome.fail if settling is None else settling.failing(here, outcome)
         accepts = [each.accepts for each in handlers]
         run = filtered(list(zip(accepts, [run for run, _ in built], strict=True)), here, source, fail)
     if settling is not None and not is_batch:
@@ -108,7 +107,7 @@ def _build(
         return batch_run(
             call, signature, surroundings, message_of, outcome, settling, broker, source
         ), outcome
-    fail = outcome.fail if settling is None else partial(settling.fail, here)
+    fail = outcome.fail if settling is None else settling.failing(here, outcome)
     plan = Shaping(broker, source, call, outcome, fail)
     return shaped(plan, signature, surroundings), outcome
 

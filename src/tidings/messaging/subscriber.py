@@ -95,6 +95,11 @@ class Subscriber:
         return [Handler(function, self.outputs_of(function), accepts) for function, accepts in functions]
 
     @property
+    def functions(self) -> list[Callable[..., Any]]:
+        """The functions that handle its messages."""
+        return [function for function, _ in self._functions]
+
+    @property
     def is_running(self) -> bool:
         """Whether it listens."""
         return self._stop is not None
@@ -122,6 +127,8 @@ class Subscriber:
             return
         self._add_to_broker()
         handle, first = plan_for(handlers, self.broker, self.source), handlers[0].function
+        if self.broker.watch is not None:
+            handle = self.broker.watch.around(self, handle)
         self._stop = await self.broker.adapter.listen(self.described(first), handle)
         for each in handlers:
             self.broker.logger.debug("%s listens to %s", describe(each.function), self.source.channel)
