@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, Protocol
 
-from tidings.nats.core.callbacks import is_coroutine_function
+from tidings.nats.core.callbacks import is_coroutine_function, start_task
 from tidings.nats.core.iteration import BATCH, Iteration
 from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits
 from tidings.nats.core.workers import Crew
@@ -430,7 +430,7 @@ class Subscription(Route):
 
     def _start_worker(self, first: Awaitable[Any] | None = None) -> None:
         self.wants_wake = True
-        self._worker = asyncio.get_running_loop().create_task(self._work(first), context=self.context)
+        self._worker = start_task(self._work(first), context=self.context)
         if inspect.iscoroutine(first):
             # A worker that is cancelled before it begins never awaits it.
             self._worker.add_done_callback(lambda _: first.close())
