@@ -285,7 +285,8 @@ class Subscription(Route):
 
         The server stops sending, all that is under way arrives, and every message is handled by the
         callback or taken by the iterator; then the subscription closes. Called from its own callback
-        it returns once nothing more can arrive.
+        it returns once nothing more can arrive. Cancelled, it closes at once; what is held can still be
+        taken.
 
         Args:
             timeout: seconds; None takes ``drain_timeout`` of the options.
@@ -309,6 +310,11 @@ class Subscription(Route):
             if self.tasks:
                 left += " and the callback still runs"
             raise DrainTimeoutError(f"draining {self.subject!r} took over {limit} s; {left}") from None
+        except BaseException:
+            # Nothing comes any more: whoever reads would wait for ever, and nobody could end it again.
+            self._home.forget(self)
+            self.close()
+            raise
 
     async def emptied(self) -> None:
         """Wait until everything held was handed out and the worker is done, or the client closes.
