@@ -177,7 +177,7 @@ class OrderedReading(Reading):
     def beat(self, message: Msg) -> None:
         """Called with each heartbeat: it says what was delivered before it."""
         delivered = message.headers.get("Nats-Last-Consumer", "")
-        if delivered.isdigit() and int(delivered) > self._last_delivered:
+        if delivered.isdecimal() and int(delivered) > self._last_delivered:
             self.give_up(
                 ConsumerSequenceMismatchError(f"up to message {delivered} was delivered and did not arrive")
             )
