@@ -187,6 +187,13 @@ MANY_ROWS = (
     ),
 )
 
+KV = ("tidings", "natsio", "nats-py")
+KV_ROWS = (
+    Row("kv-put", "key-value: put, one by one", "kv.put", KV, scheme="jetstream"),
+    Row("kv-get", "key-value: get, one by one", "kv.get", KV, scheme="jetstream"),
+    Row("kv-watch", "key-value: the initial entries of 100,000 keys", "kv.watch", KV, scheme="jetstream"),
+)
+
 SERVICE_ROWS = (
     Row("model", "framework: pydantic body, `async def` handler", "services.model", SERVICES),
     Row(
@@ -203,6 +210,55 @@ SERVICE_ROWS = (
         "stream_services.pulled",
         SERVICES,
         scheme="jetstream",
+    ),
+)
+
+THREADED = ("tidings-pubsub", "nats-py-threads")
+PUBSUB_ROWS = (
+    Row(
+        "pubsub-publish",
+        "threads: `publish` that blocks, 128 bytes",
+        "pubsub.publish",
+        THREADED,
+        size=128,
+        loops=ONE,
+    ),
+    Row(
+        "pubsub-listen",
+        "threads: `for` over messages, 128 bytes",
+        "pubsub.listen",
+        THREADED,
+        size=128,
+        loops=ONE,
+    ),
+    Row(
+        "pubsub-frame",
+        "threads: memory of a frame of 6 MiB, sent and received",
+        "pubsub.frame",
+        THREADED,
+        Unit.SIZE,
+        loops=ONE,
+        scheme="large",
+    ),
+)
+
+ENDPOINTS = ("tidings-svc", "natsio-svc", "nats-py-svc")
+# Services of ADR-32: the same requests as above, answered by an endpoint.
+ENDPOINT_ROWS = (
+    Row(
+        "svc-request",
+        "service endpoint: sequential round trip",
+        "client.request",
+        ENDPOINTS,
+        Unit.TIME,
+        loops=ONE,
+    ),
+    Row(
+        "svc-requests",
+        "service endpoint: 100 concurrent requesters",
+        "client.concurrent_requests",
+        ENDPOINTS,
+        loops=ONE,
     ),
 )
 
@@ -225,7 +281,18 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *TLS_ROWS, *WEBSOCKET_ROWS, *MANY_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+ROWS = (
+    *CLIENT_ROWS,
+    *TLS_ROWS,
+    *WEBSOCKET_ROWS,
+    *MANY_ROWS,
+    *JETSTREAM_ROWS,
+    *KV_ROWS,
+    *SERVICE_ROWS,
+    *PUBSUB_ROWS,
+    *ENDPOINT_ROWS,
+    *IMPORT_ROWS,
+)
 
 TARGETS = (
     Target("publish", "natsio", 5),
@@ -241,6 +308,8 @@ TARGETS = (
     *(Target(name, "natsio", 4) for name in ("js-async", "js-async-1k")),
     *(Target(name, "natsio", 3) for name in ("js-messages", "js-messages-1k", "js-fetch", "js-fetch-1k")),
     *(Target(name, "nats-py", 4) for name in ("js-ordered", "js-ordered-1k")),
+    *(Target(name, "natsio", 1.7) for name in ("kv-put", "kv-get")),
+    Target("kv-watch", "nats-py", 4),
     *(Target(row.name, "natsio", 2) for row in WEBSOCKET_ROWS),
     *(Target(row.name, "natsio", 3) for row in TLS_ROWS),
     Target("beside", "tidings", 1.1, their_row="one"),
@@ -252,6 +321,10 @@ TARGETS = (
     Target("chain", "faststream", 20, ours="tidings-services"),
     Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
     Target("pulled", "faststream", 15, ours="tidings-services"),
+    Target("pubsub-publish", "nats-py-threads", 60, ours="tidings-pubsub"),
+    Target("pubsub-listen", "nats-py-threads", 5, ours="tidings-pubsub"),
+    Target("pubsub-frame", "", 2.01 * 6 * 1024 * 1024, ours="tidings-pubsub"),  # two copies of it
+    Target("svc-requests", "nats-py-svc", 2, ours="tidings-svc"),
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),
 )
