@@ -243,8 +243,7 @@ class OrderedMessages:
 
     async def _make(self) -> OrderedReading | None:
         """Make a consumer and begin to read; None when that has to be tried again, or is not wanted."""
-        await self._wait_for_connection()
-        if self._stopped:
+        if not await self._wait_for_connection():
             return None
         if self._serial and self._api.connection.is_closed:
             self._stopped = True
@@ -304,18 +303,20 @@ class OrderedMessages:
             reading.nothing_to_come()
         return reading
 
-    async def _wait_for_connection(self) -> None:
+    async def _wait_for_connection(self) -> bool:
+        """Whether a consumer is still wanted, once there is a connection or none will come."""
         connection = self._api.connection
         events = connection.events()
         if connection.is_connected or connection.is_closed:
-            return
+            return not self._stopped
         self._comeback = events
         try:
             async for event in events:
                 if isinstance(event, Reconnected | Closed):
-                    return
+                    break
         finally:
             self._comeback = None
+        return not self._stopped
 
     def _delete_soon(self, name: str) -> None:
         """Have the server forget a consumer; it would do so by itself in `inactive_threshold`."""
