@@ -1,0 +1,1 @@
+"""A door for programs written for nats-py: ``import tidings.nats.compat as nats``."""

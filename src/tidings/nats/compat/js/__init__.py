@@ -1,0 +1,1 @@
+"""nats-py's JetStream, by its module's name."""
