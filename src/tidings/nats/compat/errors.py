@@ -4,6 +4,8 @@ Each is ours of the same name as well, where there is one, so that ``except`` cl
 text is the one that programs match; what went wrong in detail is the ``__cause__``.
 """
 
+# ruff: noqa: D101  # their texts say what they are
+
 from __future__ import annotations
 
 from typing import Any, ClassVar
