@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING, Any
 from .broker import NatsBroker
 from .endpoints import NatsEndpoint
 from .message import NatsMessage
-from .options import NatsDestination, NatsSource, Pull
+from .options import KvWatch, NatsDestination, NatsSource, Pull
 
 if TYPE_CHECKING:
+    from .key_message import NatsKeyMessage
     from .serving import NatsRequestMessage
     from .stream_message import NatsStreamMessage
 
 __all__ = [
+    "KvWatch",
     "NatsBroker",
     "NatsDestination",
     "NatsEndpoint",
+    "NatsKeyMessage",
     "NatsMessage",
     "NatsRequestMessage",
     "NatsSource",
@@ -24,11 +27,15 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # It brings JetStream with it, which who listens to plain subjects need not load.
+    # They bring JetStream with them, which who listens to plain subjects need not load.
     if name == "NatsStreamMessage":
         from .stream_message import NatsStreamMessage
 
         return NatsStreamMessage
+    if name == "NatsKeyMessage":
+        from .key_message import NatsKeyMessage
+
+        return NatsKeyMessage
     if name == "NatsRequestMessage":  # likewise with services
         from .serving import NatsRequestMessage
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # JetStream is loaded by who uses it
 
     from .listening import StreamListening
     from .serving import Serving
+    from .watching import KeyListening
 
 __all__ = ["DEFAULT_SERVER", "SERVERS_VARIABLE", "NatsAdapter"]
 
@@ -65,7 +66,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._client: Client | None = None
         self._jetstream: JetStream | None = None
         self._subscriptions: list[Subscription] = []
-        self._listenings: list[StreamListening] = []
+        self._listenings: list[StreamListening | KeyListening] = []
         self._serving: Serving | None = None
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
@@ -158,8 +159,14 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         """Subscribe, or make ready to read from the source's stream."""
         if isinstance(source, NatsEndpoint):
             return await self._serve(source, handle)
+        if source.kv_watch is not None:
+            from .watching import KeyListening
+
+            return await self._listen_by(KeyListening(self.jetstream, source, handle, self._logger))
         if source.stream is not None:
-            return await self._listen_to_stream(source, handle)
+            from .listening import StreamListening
+
+            return await self._listen_by(StreamListening(self.jetstream, source, handle, self._logger))
         try:
             subscription = await self.client.subscribe(
                 source.pattern.subject,
@@ -175,10 +182,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._subscriptions.append(subscription)
         return partial(self._end, subscription)
 
-    async def _listen_to_stream(self, source: NatsSource, handle: Handle) -> Stop:
-        from .listening import StreamListening
-
-        listening = StreamListening(self.jetstream, source, handle, self._logger)
+    async def _listen_by(self, listening: "StreamListening | KeyListening") -> Stop:
         await listening.declare()
         self._listenings.append(listening)
         if self._is_ready:
@@ -236,11 +240,16 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             listening.begin()
 
     def message_type_of(self, source: NatsSource | NatsEndpoint) -> type[NatsMessage]:
-        """`NatsStreamMessage` for one of a stream, `NatsRequestMessage` for one of an endpoint."""
+        """`NatsStreamMessage` for one of a stream, `NatsKeyMessage` for keys, `NatsRequestMessage` for one of
+        an endpoint."""
         if isinstance(source, NatsEndpoint):
             from .serving import NatsRequestMessage
 
             return NatsRequestMessage
+        if source.kv_watch is not None:
+            from .key_message import NatsKeyMessage
+
+            return NatsKeyMessage
         if source.stream is None:
             return NatsMessage
         from .stream_message import NatsStreamMessage
@@ -250,6 +259,8 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
     def message_factory(self, source: NatsSource | NatsEndpoint) -> Callable[[Any], NatsMessage]:
         """Messages that know the named parts of the subject."""
         make, pattern = self.message_type_of(source), source.pattern
+        if isinstance(source, NatsSource) and source.kv_watch is not None:
+            return lambda change: make(change.entry, pattern)
         return (lambda native: make(native, pattern)) if pattern.names else make
 
     def settler(self, source: NatsSource | NatsEndpoint) -> Settler | None:

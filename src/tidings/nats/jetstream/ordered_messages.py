@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -52,6 +52,7 @@ class OrderedMessages:
         self._settings = settings
         self._until_end = until_end
         self._place = Place()
+        self._recheck: Callable[[], Awaitable[None]] | None = None
         self._prefix = options.name_prefix or api.connection.new_inbox().rpartition(".")[2]
         self._serial = 0
         self._handed = 0
@@ -82,6 +83,41 @@ class OrderedMessages:
             raise StopAsyncIteration
         return message
 
+    async def open(
+        self, mark: JetStreamMsg | None = None, recheck: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Make the consumer now: what is stored from here on is read, whatever `deliver_policy` says.
+
+        Args:
+            mark: handed out by `take` once, behind the messages that are stored now, or at once if there are
+                none.
+            recheck: awaited when another consumer was made, before it is read from; a StreamNotFoundError
+                that it raises ends the reading.
+
+        Raises:
+            StreamNotFoundError, JetStreamError, ConnectionClosedError: it cannot be read.
+        """
+        self._place.mark = mark
+        self._recheck = recheck
+        async with self._turn:
+            name = self._next_name()
+            try:
+                self._reading = self._begin(await self._create(name))
+            except BaseException:
+                self._stopped = True
+                self._delete_soon(name)  # it may have been made all the same
+                raise
+
+    async def take(self) -> JetStreamMsg | None:
+        """The next message, or the mark; None at the end. Raises as `next`."""
+        reading = self._reading
+        if reading is not None:
+            taken = reading.taken
+            if taken < reading.check_at and reading.held:
+                reading.taken = taken + 1
+                return reading.held.popleft()
+        return await self._take()
+
     async def next(self, timeout: float | None = None) -> JetStreamMsg:
         """The next message.
 
@@ -103,7 +139,7 @@ class OrderedMessages:
     @property
     def last_seq(self) -> int:
         """The last sequence of the stream that came in order; 0 before the first."""
-        return self._place.last_seq
+        return self._place.last_seq or 0
 
     @property
     def pending_msgs(self) -> int:
@@ -205,14 +241,15 @@ class OrderedMessages:
         if self._serial and self._api.connection.is_closed:
             self._stopped = True
             return None
-        self._serial += 1
-        name = self.name
+        name = self._next_name()
         try:
             consumer = await self._create(name)
-        except asyncio.CancelledError:
+            if self._recheck is not None:
+                await self._recheck()
+        except (asyncio.CancelledError, StreamNotFoundError):
             self._delete_soon(name)
             raise
-        except (StreamNotFoundError, ConnectionClosedError, ConnectionDrainingError):
+        except (ConnectionClosedError, ConnectionDrainingError):
             raise
         except Error as error:
             refused = isinstance(error, BadRequestError | ConfigError) and not isinstance(
@@ -234,6 +271,10 @@ class OrderedMessages:
             return None
         return self._begin(consumer)
 
+    def _next_name(self) -> str:
+        self._serial += 1
+        return self.name
+
     async def _create(self, name: str) -> Consumer:
         config = self._options.config(name, self._place.last_seq)
         return await ConsumersOfStream(self._api, self._stream).create_consumer(config)
@@ -244,12 +285,15 @@ class OrderedMessages:
         if settings.stop_after is not None:
             settings = replace(settings, stop_after=settings.stop_after - self._handed)
         source = Source(self._api, self._stream, consumer.name, {}, takes_acks=False)
-        reading = OrderedReading(source, settings, self._place, self._until_end)
+        if self._place.last_seq is None and self._options.deliver_policy == "new":
+            # Should this consumer go before its first message, the next one begins where this one did.
+            self._place.last_seq = info.delivered.stream_seq
+        reading = OrderedReading(source, settings, self._place, self._until_end, info.num_pending)
         reading.workers = self._tasks
         reading.readers = self._readers
         reading.start()
-        if self._until_end and info.num_pending == 0:
-            reading.end_here()
+        if info.num_pending == 0:
+            reading.nothing_to_come()
         return reading
 
     async def _wait_for_connection(self) -> None:
