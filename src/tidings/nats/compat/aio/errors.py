@@ -29,7 +29,8 @@ __all__ = [
     "NatsError",
 ]
 
-NatsError = errors.Error
+
+class NatsError(errors.Error): ...
 
 
 class ErrConnectionClosed(errors.ConnectionClosedError): ...
