@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from typing import Any
 
 import pytest
 from tests.nats.compat.conftest import Door
 
 LIMIT = 10.0  # seconds
-
-
-@pytest.fixture
-def name() -> str:
-    """A name for a stream of the test's own."""
-    return f"C{os.urandom(6).hex()}"
 
 
 async def test_streams_are_made_changed_listed_and_deleted(door: Door, nats_url: str, name: str) -> None:

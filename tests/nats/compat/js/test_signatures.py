@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.nats.compat.conftest import Door
 
-MODULES = ("js.api", "js.errors", "js.manager", "js.client")
+MODULES = ("js.api", "js.errors", "js.manager", "js.client", "js.kv", "js.object_store")
 
 
 def _own(module: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tidings.nats.compat.aio.msg import Msg
 from tidings.nats.compat.border import translated, translates
 from tidings.nats.compat.js import api, errors
+from tidings.nats.compat.js.buckets import Buckets
 from tidings.nats.compat.js.manager import JetStreamManager
 from tidings.nats.compat.js.subscriptions import (
     Callback,
@@ -37,7 +38,7 @@ KV_MAX_HISTORY = 64
 _ORDERED_HEARTBEAT = 5.0
 
 
-class JetStreamContext(JetStreamManager):
+class JetStreamContext(Buckets):
     """Publishes to streams and reads from them.
 
     Args:
