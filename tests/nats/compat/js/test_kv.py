@@ -90,7 +90,8 @@ async def test_keys_and_watchers(door: Door, nats_url: str, name: str) -> None:
     async with asyncio.timeout(LIMIT):
         first = await watcher.updates()
         assert (first.key, first.value, first.revision, first.delta) == ("a.1", b"a.1", 1, 1)
-        assert first.operation is None and first.created.tzinfo is not None
+        assert first.operation is None
+        assert first.created.tzinfo is not None
         removed = await watcher.updates()
         assert (removed.key, removed.operation, removed.delta) == ("a.2", "DEL", 0)
         assert await watcher.updates() is None

@@ -39,7 +39,9 @@ async def test_streams_are_made_changed_listed_and_deleted(door: Door, nats_url:
     assert name in [each.config.name for each in await jsm.streams_info()]
     assert name in [each.config.name for each in await jsm.streams_info_iterator()]
     account = await jsm.account_info()
-    assert account.streams >= 1 and account.limits.max_streams == -1 and account.api.total > 0
+    assert account.streams >= 1
+    assert account.limits.max_streams == -1
+    assert account.api.total > 0
 
     with pytest.raises(errors.BadRequestError) as refused:
         await jsm.add_stream(name=name, subjects=["other.>"])
@@ -54,7 +56,8 @@ async def test_streams_are_made_changed_listed_and_deleted(door: Door, nats_url:
     assert await jsm.delete_stream(name) is True
     with pytest.raises(errors.NotFoundError) as gone:
         await jsm.stream_info(name)
-    assert isinstance(gone.value, errors.APIError) and gone.value.err_code == 10059
+    assert isinstance(gone.value, errors.APIError)
+    assert gone.value.err_code == 10059
     await nc.close()
 
 
@@ -70,7 +73,8 @@ async def test_consumers_are_made_listed_paused_and_deleted(door: Door, nats_url
     assert named.config.filter_subject == name
     assert sorted(each.name for each in await js.consumers_info(name)) == ["d", "n"]
     paused = await js.pause_consumer(name, "d", "2099-01-01T00:00:00Z")
-    assert paused.paused and (await js.consumer_info(name, "d")).paused
+    assert paused.paused
+    assert (await js.consumer_info(name, "d")).paused
     assert not (await js.resume_consumer(name, "d")).paused
     assert await js.delete_consumer(name, "d") is True
     with pytest.raises(errors.NotFoundError):
@@ -133,7 +137,8 @@ async def test_stored_messages(door: Door, nats_url: str, name: str) -> None:
     for direct in (False, True):
         first = await js.get_msg(name, 1, direct=direct)
         assert (first.subject, first.seq, first.sequence, first.data) == (f"{name}.a", 1, 1, b"1")
-        assert first.headers["K"] == first.header["K"] == "v" and first.time is not None
+        assert first.headers["K"] == first.header["K"] == "v"
+        assert first.time is not None
         last = await js.get_last_msg(name, f"{name}.a", direct=direct)
         assert (last.seq, last.data) == (3, None)
         found = await js.get_msg(name, seq=2, subject=f"{name}.*", direct=direct, next=True)
@@ -240,7 +245,9 @@ async def test_push_subscribe_without_one(door: Door, nats_url: str, name: str) 
     members = [await js.subscribe(name, "group") for _ in range(2)]
     info = await members[0].consumer_info()
     assert (info.name, info.config.deliver_group) == ("group", "group")
-    with pytest.raises(errors.Error, match="cannot create a subscription for a consumer with a deliver group"):
+    with pytest.raises(
+        errors.Error, match="cannot create a subscription for a consumer with a deliver group"
+    ):
         await js.subscribe(name, durable="group")
     await sub.unsubscribe()
     await js.delete_stream(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
 __all__ = ["Base"]
@@ -28,19 +28,31 @@ class Base:
     @classmethod
     def from_response(cls, resp: dict[str, Any]) -> Self:
         """Read from what the server answered, which is left as it is."""
-        return cls(**{field.name: cls._read(field.name, resp[field.name]) for field in fields(cls) if field.name in resp})
+        return cls(
+            **{
+                field.name: cls._read(field.name, resp[field.name])
+                for field in fields(cls)
+                if field.name in resp
+            }
+        )
 
     @classmethod
     def _read(cls, name: str, value: Any) -> Any:
         if value is None:
             return None
         if name in cls.seconds:
-            return [each / _NANOSECONDS for each in value] if isinstance(value, list) else value / _NANOSECONDS
+            return (
+                [each / _NANOSECONDS for each in value] if isinstance(value, list) else value / _NANOSECONDS
+            )
         if name in cls.times:
             return cls._parse_utc_iso(value) if value else value
         if name in cls.nested:
             kind = cls.nested[name]
-            return [kind.from_response(each) for each in value] if isinstance(value, list) else kind.from_response(value)
+            return (
+                [kind.from_response(each) for each in value]
+                if isinstance(value, list)
+                else kind.from_response(value)
+            )
         return value
 
     def evolve(self, **params: Any) -> Self:
@@ -58,7 +70,11 @@ class Base:
 
     def _write(self, name: str, value: Any) -> Any:
         if name in self.seconds:
-            return [int(each * _NANOSECONDS) for each in value] if isinstance(value, list) else int(value * _NANOSECONDS)
+            return (
+                [int(each * _NANOSECONDS) for each in value]
+                if isinstance(value, list)
+                else int(value * _NANOSECONDS)
+            )
         if name in self.times:
             return self._to_utc_iso(value)
         if isinstance(value, Base):
@@ -72,11 +88,11 @@ class Base:
         """A time as text, in UTC, which a time without a zone is taken to be; text stays as it is."""
         if isinstance(date, str):
             return date
-        date = date.replace(tzinfo=timezone.utc) if date.tzinfo is None else date.astimezone(timezone.utc)
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
         return date.isoformat().replace("+00:00", "Z")
 
     @staticmethod
     def _parse_utc_iso(time_string: str) -> datetime:
         """A time from text, to the microsecond."""
         # fromisoformat reads any number of digits, and ignores those beyond the sixth.
-        return datetime.fromisoformat(time_string).astimezone(timezone.utc)
+        return datetime.fromisoformat(time_string).astimezone(UTC)

@@ -6,19 +6,14 @@ import asyncio
 import builtins
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from tidings.nats.compat.aio.msg import Msg
 from tidings.nats.compat.border import translated, translates
-from tidings.nats.compat.js import api, errors
+from tidings.nats.compat.js import api, errors, subscriptions
 from tidings.nats.compat.js.buckets import Buckets
 from tidings.nats.compat.js.manager import JetStreamManager
-from tidings.nats.compat.js.subscriptions import (
-    Callback,
-    OrderedSubscription,
-    PullSubscription,
-    PushSubscription,
-)
+from tidings.nats.compat.js.subscriptions import Callback, OrderedSubscription
 from tidings.nats.core.options import SubscriptionLimits
 from tidings.nats.errors import Error
 from tidings.nats.jetstream import ConsumerConfig as NativeConfig
@@ -48,8 +43,8 @@ class JetStreamContext(Buckets):
         publish_async_max_pending: async publishes that may wait for their acknowledgement at once.
     """
 
-    PushSubscription: ClassVar[type[PushSubscription]] = PushSubscription
-    PullSubscription: ClassVar[type[PullSubscription]] = PullSubscription
+    PushSubscription = subscriptions.PushSubscription
+    PullSubscription = subscriptions.PullSubscription
 
     def __init__(
         self,
@@ -158,7 +153,7 @@ class JetStreamContext(Buckets):
         deliver_policy: api.DeliverPolicy | None = None,
         headers_only: bool | None = None,
         inactive_threshold: float | None = None,
-    ) -> PushSubscription | OrderedSubscription:
+    ) -> subscriptions.PushSubscription | OrderedSubscription:
         """Subscribe to messages that a push consumer sends; it is made unless it is there.
 
         With `cb` a message is acknowledged when that returns, unless `manual_ack`.
@@ -209,7 +204,7 @@ class JetStreamContext(Buckets):
         ordered_consumer: bool = False,
         pending_msgs_limit: int = DEFAULT_JS_SUB_PENDING_MSGS_LIMIT,
         pending_bytes_limit: int = DEFAULT_JS_SUB_PENDING_BYTES_LIMIT,
-    ) -> PushSubscription | OrderedSubscription:
+    ) -> subscriptions.PushSubscription | OrderedSubscription:
         """Subscribe to the messages that a consumer sends."""
         if config.deliver_subject is None:
             raise TypeError("config.deliver_subject is required")
@@ -217,7 +212,7 @@ class JetStreamContext(Buckets):
             return await self._ordered(stream, config.filter_subject or ">", config, cb)
         info = NativeInfo(stream_name=stream, name=consumer, config=NativeConfig.from_wire(config.as_dict()))
         limits = SubscriptionLimits(msgs=max(pending_msgs_limit, 0), bytes=max(pending_bytes_limit, 0))
-        sub = PushSubscription(self, info, cb, limits, acks=not manual_ack)
+        sub = subscriptions.PushSubscription(self, info, cb, limits, acks=not manual_ack)
         sub.begin()
         return sub
 
@@ -256,7 +251,7 @@ class JetStreamContext(Buckets):
         pending_msgs_limit: int = DEFAULT_JS_SUB_PENDING_MSGS_LIMIT,
         pending_bytes_limit: int = DEFAULT_JS_SUB_PENDING_BYTES_LIMIT,
         inbox_prefix: bytes | None = None,
-    ) -> PullSubscription:
+    ) -> subscriptions.PullSubscription:
         """Fetch messages from a consumer; it is made unless it is there."""
         if stream is None:
             stream = await self.find_stream_name_by_subject(subject)
@@ -279,11 +274,11 @@ class JetStreamContext(Buckets):
         pending_bytes_limit: int = DEFAULT_JS_SUB_PENDING_BYTES_LIMIT,
         name: str | None = None,
         durable: str | None = None,
-    ) -> PullSubscription:
-        """Fetch messages from a consumer that is there; `durable` and `name` are other names for `consumer`."""
+    ) -> subscriptions.PullSubscription:
+        """Fetch messages from a consumer that is there; `durable` and `name` are the same as `consumer`."""
         if not stream:
             raise ValueError("nats: stream name is required")
-        return PullSubscription(self, stream, durable or name or consumer or "", inbox_prefix)
+        return subscriptions.PullSubscription(self, stream, durable or name or consumer or "", inbox_prefix)
 
     @classmethod
     def is_status_msg(cls, msg: Msg | None) -> str | None:

@@ -1,5 +1,7 @@
 """The names and words of nats-py's JetStream API."""
 
+# ruff: noqa: UP042  # as text a StrEnum would be its value, and nats-py's are not
+
 from __future__ import annotations
 
 from enum import Enum

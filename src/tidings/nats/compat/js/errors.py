@@ -93,7 +93,9 @@ class APIError(Error, native.ApiError):
     @classmethod
     def from_error(cls, err: Mapping[str, Any]) -> NoReturn:
         """Raise what the ``error`` of an answer says."""
-        raise api_error(**{name: err.get(name) for name in ("code", "description", "err_code", "stream", "seq")})
+        raise api_error(
+            **{name: err.get(name) for name in ("code", "description", "err_code", "stream", "seq")}
+        )
 
     def __str__(self) -> str:
         return self.text or (
@@ -275,7 +277,9 @@ def api_error(code: int | None = None, **fields: Any) -> APIError:
 
 border.TABLE |= {
     native.JetStreamError: lambda error: Error(str(error)),
-    native.ApiError: lambda error: api_error(error.code, err_code=error.err_code, description=error.description),
+    native.ApiError: lambda error: api_error(
+        error.code, err_code=error.err_code, description=error.description
+    ),
     native.InvalidResetError: lambda error: ConsumerInvalidResetError(
         error.code, error.description, error.err_code
     ),

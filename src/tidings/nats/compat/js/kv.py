@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tidings.nats.compat.border import translated, translates
@@ -221,7 +221,9 @@ class KeyValue:
                 return await self._update(key, value, deleted.entry.revision, validate_keys, msg_ttl)
             raise taken
 
-    async def update(self, key: str, value: bytes, last: int | None = None, validate_keys: bool = True) -> int:
+    async def update(
+        self, key: str, value: bytes, last: int | None = None, validate_keys: bool = True
+    ) -> int:
         """Write a value if the last revision of the key is `last`. Raises KeyWrongLastSequenceError."""
         return await self._update(key, value, last, validate_keys)
 
@@ -266,7 +268,7 @@ class KeyValue:
 
     async def purge_deletes(self, olderthan: int = 30 * 60) -> bool:
         """Drop what deleted keys left behind; of those younger than so many seconds the marker stays."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         for entry in await self._initial(await self.watchall()):
             if entry.operation is not None and entry.created is not None:
                 keep = 1 if olderthan > 0 and olderthan > (now - entry.created).total_seconds() else 0

@@ -66,9 +66,7 @@ class JetStreamManager:
     ) -> api.StreamInfo:
         config = (config or api.StreamConfig()).evolve(**params)
         _check_name(config.name, "stream")
-        return api.StreamInfo.from_response(
-            await self._ask(f"STREAM.{verb}.{config.name}", config.as_dict())
-        )
+        return api.StreamInfo.from_response(await self._ask(f"STREAM.{verb}.{config.name}", config.as_dict()))
 
     async def delete_stream(self, name: str) -> bool:
         """Delete a stream."""

@@ -30,7 +30,7 @@ Callback: TypeAlias = Callable[[Msg], Awaitable[None] | None]
 _FOREVER = 365 * 86400.0
 
 
-class PushSubscription(Subscription, NativePush):  # type: ignore[misc]  # both narrow the messages, alike
+class PushSubscription(Subscription, NativePush):
     """The messages of a push consumer."""
 
     def __init__(
@@ -191,9 +191,7 @@ class PullSubscription:
         self.delivered += len(found)
         return found
 
-    async def _run(
-        self, batch: int, timeout: float, heartbeat: float | None, *, no_wait: bool
-    ) -> list[Msg]:
+    async def _run(self, batch: int, timeout: float, heartbeat: float | None, *, no_wait: bool) -> list[Msg]:
         fetch = _Fetch(
             self._source, Priority(), batch=batch, timeout=timeout, no_wait=no_wait, heartbeat=heartbeat
         )
