@@ -213,6 +213,41 @@ SERVICE_ROWS = (
     ),
 )
 
+THREADED = ("tidings-pubsub", "nats-py-threads")
+PUBSUB_ROWS = (
+    Row(
+        "pubsub-publish",
+        "threads: `publish` that blocks, 128 bytes",
+        "pubsub.publish",
+        THREADED,
+        size=128,
+        loops=ONE,
+    ),
+    Row(
+        "pubsub-listen",
+        "threads: `for` over messages, 128 bytes",
+        "pubsub.listen",
+        THREADED,
+        size=128,
+        loops=ONE,
+    ),
+    Row(
+        "pubsub-frame",
+        "threads: memory of a frame of 6 MiB, sent and received",
+        "pubsub.frame",
+        THREADED,
+        Unit.SIZE,
+        loops=ONE,
+        scheme="large",
+    ),
+)
+
+MEMORY_BROKER = ("tidings-memory",)
+MEMORY_ROWS = (
+    Row("mem-raw", "memory broker: `bytes` body, handled", "memory.raw", MEMORY_BROKER),
+    Row("mem-publish", "memory broker: `broker.publish` and handled", "memory.published", MEMORY_BROKER),
+)
+
 ENDPOINTS = ("tidings-svc", "natsio-svc", "nats-py-svc")
 # Services of ADR-32: the same requests as above, answered by an endpoint.
 ENDPOINT_ROWS = (
@@ -260,6 +295,8 @@ ROWS = (
     *JETSTREAM_ROWS,
     *KV_ROWS,
     *SERVICE_ROWS,
+    *MEMORY_ROWS,
+    *PUBSUB_ROWS,
     *ENDPOINT_ROWS,
     *IMPORT_ROWS,
 )
@@ -291,6 +328,10 @@ TARGETS = (
     Target("chain", "faststream", 20, ours="tidings-services"),
     Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
     Target("pulled", "faststream", 15, ours="tidings-services"),
+    Target("mem-raw", "", 300_000, ours="tidings-memory"),
+    Target("pubsub-publish", "nats-py-threads", 60, ours="tidings-pubsub"),
+    Target("pubsub-listen", "nats-py-threads", 5, ours="tidings-pubsub"),
+    Target("pubsub-frame", "", 2.01 * 6 * 1024 * 1024, ours="tidings-pubsub"),  # two copies of it
     Target("svc-requests", "nats-py-svc", 2, ours="tidings-svc"),
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),
