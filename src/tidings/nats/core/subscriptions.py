@@ -14,7 +14,7 @@ from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.core.writer import Writer
 from tidings.nats.errors import PermissionsError
-from tidings.nats.wire import Calls, Encoder, Route
+from tidings.nats.wire import Calls, Encoder, Msg, Route
 
 __all__ = ["Subscriptions"]
 
@@ -30,6 +30,7 @@ class Subscriptions:
 
     Attributes:
         routes: subscription id → route; shared with the parser of every link.
+        message_type: the class of messages, unless a route asks for one that this is no subclass of.
         calls: calls the callbacks that are plain functions, in the loop's next turn.
     """
 
@@ -42,6 +43,7 @@ class Subscriptions:
     ) -> None:
         self.owner = owner
         self.routes: dict[int, Route] = {}
+        self.message_type: type[Msg] = Msg
         self.report = report
         self.drain_timeout = drain_timeout
         self.link: Link | None = None
@@ -92,6 +94,8 @@ class Subscriptions:
         # While there is no link the command is only checked; `replay` makes it again.
         encoder = self._writer.encoder if self.link is not None else Encoder()
         encoder.subscribe(route.sid, subject, queue)
+        if issubclass(self.message_type, route.message_type):
+            route.message_type = self.message_type
         self.routes[route.sid] = route
 
     def send_unsubscribe(self, sub: Subscription, limit: int = 0) -> None:

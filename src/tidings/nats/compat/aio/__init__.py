@@ -1,0 +1,1 @@
+"""nats-py's core client, by its module's name."""
