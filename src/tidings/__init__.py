@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         BrokerConnectionError,
         BrokerRefusedError,
         ContextError,
+        HandlerTimeoutError,
         NoRespondersError,
         NotConnectedError,
         PublishError,
@@ -26,12 +27,24 @@ if TYPE_CHECKING:
         TidingsError,
         ValidationError,
     )
+    from tidings.messaging.exceptions import ExceptionMiddleware
     from tidings.messaging.logs import HandlingFilter
     from tidings.messaging.message import Message
+    from tidings.messaging.middleware import BaseMiddleware, CallNext, Outgoing
     from tidings.messaging.params import Context, Depends, Header, Logger, NoCast, Path
+    from tidings.messaging.response import Response
     from tidings.messaging.retry import Retry
+    from tidings.messaging.router import Route, Router
 
 __all__ = [
+    "HandlerTimeoutError",
+    "Router",
+    "Route",
+    "Response",
+    "Outgoing",
+    "CallNext",
+    "BaseMiddleware",
+    "ExceptionMiddleware",
     "AckMessage",
     "AckPolicy",
     "App",
@@ -73,6 +86,7 @@ _HOMES = {
         "BrokerConnectionError",
         "BrokerRefusedError",
         "ContextError",
+        "HandlerTimeoutError",
         "NoRespondersError",
         "NotConnectedError",
         "PublishError",
@@ -83,10 +97,14 @@ _HOMES = {
         "TidingsError",
         "ValidationError",
     ),
+    "tidings.messaging.exceptions": ("ExceptionMiddleware",),
     "tidings.messaging.logs": ("HandlingFilter",),
     "tidings.messaging.message": ("Message",),
+    "tidings.messaging.middleware": ("BaseMiddleware", "CallNext", "Outgoing"),
     "tidings.messaging.params": ("Context", "Depends", "Header", "Logger", "NoCast", "Path"),
+    "tidings.messaging.response": ("Response",),
     "tidings.messaging.retry": ("Retry",),
+    "tidings.messaging.router": ("Route", "Router"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.brokers.around import Around
 from tests.brokers.harness import LIMIT, Gate, Harness, Order, Seen, soon
 from tests.brokers.settling import Settling
 from tidings import (
@@ -37,7 +38,7 @@ __all__ = ["Answering", "Conformance", "Reconnecting", "Settling"]
 MANY = 100
 
 
-class Conformance(Harness):
+class Conformance(Around):
     """Delivery, order, addresses, queue groups, injection, life and stop."""
 
     @pytest.mark.parametrize(

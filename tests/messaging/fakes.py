@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
@@ -72,6 +72,9 @@ class FakeSource(Source):
     def channel(self) -> str:
         return self.address
 
+    def prefixed(self, prefix: str) -> Self:
+        return replace(self, address=prefix + self.address)
+
     def takes(self, destination: Destination) -> bool:
         return destination.channel == self.address
 
@@ -87,6 +90,9 @@ class FakeDestination(Destination):
     @property
     def channel(self) -> str:
         return self.address
+
+    def prefixed(self, prefix: str) -> Self:
+        return replace(self, address=prefix + self.address)
 
 
 class FakeSettler(Settler):
@@ -166,6 +172,7 @@ class FakeAdapter(Adapter[FakeSource, FakeDestination]):
         return self.is_open
 
     async def listen(self, source: FakeSource, handle: Handle) -> Stop:
+        self.client  # noqa: B018  which raises before `open`
         self.handles[source.address] = handle
 
         async def stop(timeout: float) -> int:

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from tests.messaging.fakes import FakeBroker, FakeMessage, FakeSource, Native
+from tidings.messaging.handler import Handler
 from tidings.messaging.params import Context, Depends, Header, Logger
 from tidings.messaging.plan import plan_for
 
@@ -50,7 +51,7 @@ async def plan(
     if publish_to:
         broker.publisher(publish_to)(handler)
     await broker.connect()
-    return plan_for(handler, broker, FakeSource("in"))
+    return plan_for([Handler(handler, broker.outputs_of(handler))], broker, FakeSource("in"))
 
 
 async def calls_of_ours(run: Callable[[Any], Awaitable[object]], native: Native) -> list[str]:

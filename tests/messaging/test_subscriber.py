@@ -1,9 +1,16 @@
 """Subscribers as decorators and as objects."""
 
+import asyncio
+from typing import Any
+
 import pytest
 
-from tests.messaging.fakes import FakeBroker, FakeSource
+from tests.messaging.fakes import FakeBroker, FakeSettler, FakeSource, Native
+from tidings.messaging.batch import Batch
 from tidings.messaging.errors import NotConnectedError, SetupError
+from tidings.messaging.message import Message
+from tidings.messaging.params import Depends, Header
+from tidings.messaging.response import Response
 from tidings.messaging.subscriber import Subscriber
 
 
@@ -139,9 +146,7 @@ async def test_what_the_stop_of_a_subscriber_leaves_is_logged(caplog: pytest.Log
 async def test_a_subscriber_has_one_handler() -> None:
     subscriber = FakeBroker().subscriber("a")
     subscriber(handler)
-    with pytest.raises(
-        SetupError, match=r"subscriber of 'a' has the handler .*handler: make a subscriber for each"
-    ):
+    with pytest.raises(SetupError, match=r"subscriber of 'a' has the handler .*handler: make a"):
         subscriber(handler)
 
 
@@ -166,3 +171,145 @@ def test_the_options_are_those_of_the_source() -> None:
     assert isinstance(subscriber, Subscriber)
     with pytest.raises(TypeError, match="unknown"):
         broker.subscriber("a", unknown=1)  # type: ignore[call-arg]
+
+
+async def test_of_several_handlers_the_first_that_accepts_a_message_gets_it() -> None:
+    broker = FakeBroker()
+    subscriber = broker.subscriber("in")
+
+    @subscriber
+    async def rest(body: bytes) -> str:
+        return "rest"
+
+    @subscriber(filter=lambda message: message.headers.get("kind") == "a")
+    @broker.publisher("out")
+    async def of_kind(body: bytes, kind: str = Header()) -> str:
+        return f"kind {kind}"
+
+    async def is_long(message: Message[Any]) -> bool:
+        return len(message.body) > 3
+
+    @subscriber(filter=is_long)
+    async def long(body: str) -> str:
+        return "long"
+
+    await broker.start()
+    for native in (Native(b"long", {"kind": "a"}), Native(b"long"), Native(b"1")):
+        native.reply = "back"
+        await broker.deliver(native)
+    assert [(sent.address, sent.body) for sent in broker.sent] == [
+        ("back", b"kind a"),
+        ("out", b"kind a"),
+        ("back", b"long"),
+        ("back", b"rest"),
+    ]
+
+
+async def test_a_message_that_no_handler_accepts_fails_visibly(caplog: pytest.LogCaptureFixture) -> None:
+    broker = FakeBroker()
+    broker.adapter.settling = FakeSettler()
+
+    @broker.subscriber("in", filter=lambda message: False, dead_letter="dead")
+    async def never(body: bytes) -> None: ...
+
+    await broker.start()
+    await broker.deliver(native := Native(b"x"))
+    assert native.settled == ["ack"]
+    assert [address for address, _, _ in broker.adapter.settling.buried] == ["dead"]
+    assert "no handler's filter accepts it" in caplog.text
+
+
+async def test_a_filter_that_fails_is_a_failure_of_the_message() -> None:
+    broker = FakeBroker(logger=None)
+
+    @broker.subscriber("in", filter=lambda message: message.headers["kind"] == "a")
+    async def handler(body: bytes) -> None: ...
+
+    await broker.start()
+    await broker.deliver(Native(reply="back"))
+    assert [sent.error for sent in broker.sent] == [("500", "the handler failed with KeyError")]
+
+
+async def test_a_handler_may_take_so_long_and_no_longer() -> None:
+    broker = FakeBroker(logger=None)
+    cancelled = []
+
+    @broker.subscriber("in", timeout=0.01)
+    async def handler(body: bytes) -> None:
+        if body:
+            raise TimeoutError("its own")
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    await broker.start()
+    await broker.deliver(Native(reply="back"))
+    await broker.deliver(Native(b"x", reply="back"))
+    assert [sent.error for sent in broker.sent] == [
+        ("500", "the handler failed with HandlerTimeoutError"),
+        ("500", "the handler failed with TimeoutError"),
+    ]
+    assert cancelled == [True]
+
+
+@pytest.mark.parametrize(("options", "match"), [({"timeout": 0}, "above 0 seconds, not 0")])
+async def test_options_that_cannot_work_are_refused(options: dict[str, Any], match: str) -> None:
+    broker = FakeBroker()
+    broker.subscriber("in", **options)(handler)
+    with pytest.raises(SetupError, match=match):
+        await broker.start()
+
+
+async def test_the_filter_of_a_batch_is_refused() -> None:
+    broker = FakeBroker()
+    broker.adapter.settling = FakeSettler()
+
+    @broker.subscriber("in", batch=Batch(), filter=lambda message: True)
+    async def handler(bodies: list[bytes]) -> None: ...
+
+    with pytest.raises(SetupError, match="filter of 'in': the handler of a batch takes all of it"):
+        await broker.start()
+
+
+async def test_dependencies_of_a_broker_and_a_subscriber_are_called_for_what_they_do() -> None:
+    seen: list[str] = []
+
+    def always() -> None:
+        seen.append("always")
+
+    async def checked(body: str, tenant: str = Header()) -> str:
+        seen.append(f"{tenant} {body}")
+        return tenant
+
+    broker = FakeBroker(dependencies=[Depends(always)])
+
+    @broker.subscriber("in", dependencies=[Depends(checked)])
+    async def handler(body: str, tenant: str = Depends(checked)) -> None:
+        seen.append(f"handler {tenant}")
+
+    await broker.start()
+    await broker.deliver(Native(b"x", {"tenant": "t"}))
+    assert seen == ["always", "t x", "handler t"]
+    broker.dependency_overrides[always] = lambda: seen.append("instead")
+    seen.clear()
+    await broker.deliver(Native(b"x", {"tenant": "t"}))
+    assert seen[0] == "instead"
+
+
+async def test_a_source_may_write_its_results_otherwise() -> None:
+    broker = FakeBroker(encoder=lambda value: (b"broker", "b"))
+    answers = iter([{"a": 1}, Response(1)])
+
+    @broker.subscriber("in", encoder=lambda value: (repr(value).encode(), "r"))
+    async def handler(body: bytes) -> Any:
+        return next(answers)
+
+    await broker.start()
+    for _ in range(2):
+        await broker.deliver(Native(reply="back"))
+    assert [(sent.body, sent.headers["content-type"]) for sent in broker.sent] == [
+        (b"{'a': 1}", "r"),
+        (b"1", "r"),
+    ]

@@ -15,10 +15,12 @@ from dataclasses import replace
 from typing import Any, get_args, get_origin
 
 from .broker import Broker
+from .endpoints import Source
 from .errors import SetupError, ValidationError
 from .handling import handling
 from .injection import Surroundings, payload_parameters, with_injection
 from .message import Message
+from .middleware import consume_through
 from .outcome import FAILURES, Outcome
 from .params import MISSING
 from .payload import Payload, payload_for
@@ -36,6 +38,7 @@ def batch_run(
     outcome: Outcome,
     settling: Settling,
     broker: Broker[Any],
+    source: Source,
 ) -> Callable[[Any], Awaitable[bool]]:
     """Handles a list of native messages; whether the handler and its publishers came to their end.
 
@@ -60,16 +63,27 @@ def batch_run(
 
     filled = Payload(surroundings.channel, (*payload.names, *(name for name, _ in messages)), lists)
     is_plain = len(signature.parameters) == 1 and len(payload.names) == 1 and not messages
-    is_plain = is_plain and not signature.parameters[0].by_keyword
+    is_plain = is_plain and not signature.parameters[0].by_keyword and not surroundings.dependencies
     invoke = with_injection(call, signature, surroundings, filled)
 
-    async def handle(values: list[Any], natives: list[Any]) -> Any:
-        if is_plain:
-            return await call(values)
-        batch[:] = values, natives
+    async def inject(message: Message[Any]) -> Any:
         if overrides:
-            return await with_injection(call, signature, overridden, filled)(here.message())
-        return await invoke(here.message())
+            return await with_injection(call, signature, overridden, filled)(message)
+        return await invoke(message)
+
+    async def deliver_if_any(result: Any) -> None:
+        if publishes and result is not None:
+            await deliver(result)
+
+    middlewares = (*broker.middlewares, *source.middlewares)
+    consume = consume_through(middlewares, broker.context, inject, deliver_if_any)
+
+    async def handle(values: list[Any], natives: list[Any]) -> None:
+        batch[:] = values, natives
+        if consume is not None:
+            await consume(here.message())
+        else:
+            await deliver_if_any(await (call(values) if is_plain else inject(here.message())))
 
     async def read_all(natives: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         values, valid = [], []
@@ -93,9 +107,7 @@ def batch_run(
                 return False
             here.native, here.made = valid, None
             try:
-                result = await handle(values, valid)
-                if publishes and result is not None:
-                    await deliver(result)
+                await handle(values, valid)
             except FAILURES as error:
                 await settling.fail_all(valid, message_of, error)
                 return False

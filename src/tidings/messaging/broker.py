@@ -2,24 +2,33 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from .adapter import Adapter, Send
-from .codec import encode
+from .codec import Encoded, encode
 from .context import ContextRepo
 from .correlation import new_correlation_id
 from .endpoints import Decode, Destination, Encode
-from .errors import BrokerConnectionError, BrokerRefusedError
+from .errors import BrokerConnectionError, BrokerRefusedError, SetupError
+from .exceptions import ExceptionMiddleware, FunctionT
 from .handling import current_message
 from .logs import DEFAULT, logger_for
+from .middleware import (
+    Middleware,
+    Outgoing,
+    PublishMiddleware,
+    check_function,
+    publish_scopes,
+    publish_through,
+)
 from .stopping import upstream_first
 from .threads import Threads
 from .watching import Watch
 
-__all__ = ["Broker", "BrokerKeywords", "BrokerOptions", "Consumer", "Output"]
+__all__ = ["Broker", "BrokerKeywords", "BrokerOptions", "Consumer", "Includable", "Output"]
 
 AdapterT = TypeVar("AdapterT", bound=Adapter[Any, Any])
 
@@ -41,6 +50,10 @@ class BrokerOptions:
         connect_wait: seconds between two tries.
         threads: how many handlers that are plain `def` run at once.
         context: where `Context("name")` looks.
+        middlewares: around every handler, the first one outermost; classes with a `publish_scope` around
+            every publish too.
+        publish_middlewares: functions around every publish, within those classes.
+        dependencies: what `Depends` returns: called for every message, their results are not used.
     """
 
     validate: bool = True
@@ -53,6 +66,9 @@ class BrokerOptions:
     connect_wait: float = 1.0
     threads: int = 16
     context: ContextRepo | None = None
+    middlewares: Sequence[Middleware] = ()
+    publish_middlewares: Sequence[PublishMiddleware] = ()
+    dependencies: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         for name, least in (("connect_attempts", 1), ("threads", 1), ("connect_wait", 0)):
@@ -75,6 +91,9 @@ class BrokerKeywords(TypedDict, total=False):
     connect_wait: float
     threads: int
     context: ContextRepo | None
+    middlewares: Sequence[Middleware]
+    publish_middlewares: Sequence[PublishMiddleware]
+    dependencies: Sequence[Any]
 
 
 class Consumer(Protocol):
@@ -105,6 +124,19 @@ class Output(Protocol):
         ...
 
 
+class Includable(Protocol):
+    """What a broker knows of routers."""
+
+    def include_in(
+        self,
+        broker: Any,
+        prefix: str = "",
+        middlewares: Sequence[Middleware] = (),
+        dependencies: Sequence[Any] = (),
+    ) -> None:
+        """Make what is declared a part of `broker`."""
+
+
 class Broker(Generic[AdapterT]):
     """A connection to a broker with the handlers that listen on it.
 
@@ -115,6 +147,7 @@ class Broker(Generic[AdapterT]):
         context: where `Context("name")` looks.
         overrides: functions to call in the place of dependencies, for tests.
         subscribers: in the order they were made.
+        publish_layers: what is around every publish; fixed when it connects.
         watch: what looks on at the handlers, from their next start on.
     """
 
@@ -130,15 +163,64 @@ class Broker(Generic[AdapterT]):
         self._encode = options.encoder or encode
         self._outputs: list[tuple[Callable[..., Any], Output]] = []
         self._connected = False
+        self._middlewares: list[Middleware] = list(options.middlewares)
+        self._exceptions = ExceptionMiddleware()
+        self.publish_layers: tuple[PublishMiddleware, ...] = ()
+
+    @property
+    def middlewares(self) -> tuple[Middleware, ...]:
+        """What is around every handler, the first one outermost."""
+        exceptions = (self._exceptions,) if self._exceptions.has_handlers else ()
+        return (*self._middlewares, *exceptions)
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Add one within those that are there. SetupError once the broker is connected."""
+        if self._connected:
+            raise SetupError(f"the broker is connected: add {middleware!r} before, to have it everywhere")
+        self._middlewares.append(middleware)
+
+    def exception_handler(self, kind: type[Exception]) -> Callable[[FunctionT], FunctionT]:
+        """Decorator: answer for exceptions of a type, see `ExceptionMiddleware`; within the middlewares."""
+        return self._exceptions.add_handler(kind)
+
+    @property
+    def dependency_overrides(self) -> dict[Callable[..., Any], Callable[..., Any]]:
+        """Functions to call in the place of dependencies, for tests; may change at any time."""
+        return self.overrides
+
+    def include_router(
+        self,
+        router: "Includable",
+        *,
+        prefix: str = "",
+        middlewares: Sequence[Middleware] = (),
+        dependencies: Sequence[Any] = (),
+    ) -> None:
+        """Make the subscribers and publishers of a router ones of this broker.
+
+        Args:
+            router: one for brokers of this kind, or for any; later additions to it are refused.
+            prefix: before the addresses, and before that of the router.
+            middlewares, dependencies: outside of the router's own.
+
+        Raises:
+            SetupError: the router is for another kind of broker.
+        """
+        router.include_in(self, prefix, middlewares, dependencies)
 
     async def connect(self) -> Self:
         """Connect without starting the subscribers; does nothing where it is connected.
 
         Raises:
+            SetupError: a publish middleware is none.
             BrokerRefusedError: the broker refuses who we are.
             BrokerConnectionError: `connect_attempts` tries failed. Each was logged.
         """
         if not self._connected:
+            for function in self.options.publish_middlewares:
+                check_function(function)
+            classes = publish_scopes(self._middlewares, self.context)
+            self.publish_layers = (*classes, *self.options.publish_middlewares)
             await self._connect()
             self._connected = True
         return self
@@ -250,14 +332,18 @@ class Broker(Generic[AdapterT]):
         await self.stop()
 
     def compose(
-        self, value: Any, headers: Mapping[str, str] | None, correlation_id: str
+        self,
+        value: Any,
+        headers: Mapping[str, str] | None,
+        correlation_id: str,
+        encoder: Callable[[Any], Encoded] | None = None,
     ) -> tuple[bytes, dict[str, str]]:
         """The body and the headers of a message to publish.
 
-        Without a correlation id it gets that of the message being handled, or a new one.
-        PublishError for a value without a JSON form.
+        Without a correlation id it gets that of the message being handled, or a new one. Without an
+        encoder it is the broker's. PublishError for a value without a JSON form.
         """
-        body, content_type = self._encode(value)
+        body, content_type = (encoder or self._encode)(value)
         if not correlation_id:
             message = current_message()
             correlation_id = message.correlation_id if message else new_correlation_id()
@@ -267,6 +353,19 @@ class Broker(Generic[AdapterT]):
         if headers:
             composed.update(headers)
         return body, composed
+
+    async def publish_through(
+        self,
+        layers: Sequence[PublishMiddleware],
+        outgoing: Outgoing,
+        send: Callable[[bytes, Mapping[str, str]], Awaitable[Any]],
+    ) -> Any:
+        """Compose and send within publish middlewares; gives what `send` gives, or one of them."""
+
+        async def innermost(outgoing: Outgoing) -> Any:
+            return await send(*self.compose(outgoing.body, outgoing.headers, outgoing.correlation_id))
+
+        return await publish_through(layers, innermost)(outgoing)
 
     def add_output(self, handler: Callable[..., Any], output: Output) -> None:
         """Publish the results of `handler` to `output` too, from the next start on."""

@@ -5,23 +5,26 @@ decorators, the plan and the document read that one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
 
 from .acks import AckPolicy
 from .batch import Batch
 from .codec import Encoded
 from .errors import SetupError
-from .message import Message
+from .middleware import Middleware, PublishMiddleware
 from .retry import Retry
 
-__all__ = ["Decode", "Destination", "Encode", "Source"]
+__all__ = ["Accepts", "Decode", "Destination", "Encode", "Source"]
 
-Decode: TypeAlias = Callable[[Message[Any]], Any]
+# Of any message: who writes one names that of his broker.
+Decode: TypeAlias = Callable[[Any], Any]
 """Reads a message in the place of JSON and text; its result is then validated by the annotation."""
 Encode: TypeAlias = Callable[[Any], Encoded]
 """Gives the body of a value and its content type in the place of JSON and text."""
+Accepts: TypeAlias = Callable[[Any], bool | Awaitable[bool]]
+"""Whether a message is one for a handler."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +35,13 @@ class Source(ABC):
         no_reply: do not answer requesters, neither with results nor with errors.
         validate: whether the annotations are checked; None as the broker is told.
         decoder: reads the messages; None as the broker is told.
+        encoder: writes the results of the handler; None as the broker is told.
         workers: messages handled at once; with more than one their order is lost.
+        timeout: seconds that a call of the handler may take; then it is cancelled, which is a failure. A
+            plain function goes on in its thread, and its result is not waited for.
+        filter: which messages are for the handler that the subscriber decorates; None for all.
+        middlewares: around the handlers, within those of the broker and the router.
+        dependencies: what `Depends` returns: called for each message, their results are not used.
 
     Of a source whose messages are settled, others refuse these:
 
@@ -46,7 +55,12 @@ class Source(ABC):
     no_reply: bool = False
     validate: bool | None = None
     decoder: Decode | None = None
+    encoder: Encode | None = None
     workers: int = 1
+    timeout: float | None = None
+    filter: Accepts | None = None
+    middlewares: Sequence[Middleware] = ()
+    dependencies: Sequence[Any] = ()
     ack_policy: AckPolicy | None = None
     retry: Retry | None = None
     dead_letter: str | None = None
@@ -61,6 +75,12 @@ class Source(ABC):
         """Refuse options that cannot work, before anything is started. SetupError."""
         if self.workers < 1:
             raise SetupError(f"workers of {self.channel!r} is at least 1, not {self.workers!r}")
+        if self.timeout is not None and not self.timeout > 0:
+            raise SetupError(f"timeout of {self.channel!r} is above 0 seconds, not {self.timeout!r}")
+
+    def prefixed(self, prefix: str) -> Self:
+        """The same with the prefix of a router before its address. SetupError where that cannot be."""
+        return _prefixed(self, prefix)
 
     @property
     @abstractmethod
@@ -84,12 +104,27 @@ class Destination(ABC):
     Attributes:
         headers: sent with each message.
         reply_to: the address for answers to it.
+        middlewares: around each publish, within those of the broker.
     """
 
     headers: Mapping[str, str] | None = None
     reply_to: str = ""
+    middlewares: Sequence[PublishMiddleware] = ()
 
     @property
     @abstractmethod
     def channel(self) -> str:
         """The address, for logs and errors."""
+
+    def prefixed(self, prefix: str) -> Self:
+        """The same with the prefix of a router before its address. SetupError where that cannot be."""
+        return _prefixed(self, prefix)
+
+
+EndpointT = TypeVar("EndpointT", bound=Source | Destination)
+
+
+def _prefixed(endpoint: EndpointT, prefix: str) -> EndpointT:
+    if prefix:
+        raise SetupError(f"{endpoint.channel!r} takes no prefix, and its router has {prefix!r}")
+    return endpoint

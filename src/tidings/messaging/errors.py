@@ -8,6 +8,7 @@
     ├── ValidationError          (ValueError) an input that is not what a handler asks for
     ├── ResultError              (ValueError) a handler's result that is not what it announces
     ├── RemoteError              the other side answered a request with an error
+    ├── HandlerTimeoutError      (TimeoutError) a handler that took longer than its `timeout`
     ├── RequestTimeoutError      (TimeoutError) nobody answered a request in time
     ├── NoRespondersError        nobody listens to the address of a request
     ├── PublishError             a message that the broker's client refused
@@ -29,6 +30,7 @@ __all__ = [
     "BrokerRefusedError",
     "ContextError",
     "FieldError",
+    "HandlerTimeoutError",
     "NoRespondersError",
     "NotConnectedError",
     "PublishError",
@@ -120,6 +122,10 @@ class RemoteError(TidingsError):
         self.code = code
         self.description = description
         self.response = response
+
+
+class HandlerTimeoutError(TidingsError, TimeoutError):
+    """A handler took longer than the `timeout` of its subscriber."""
 
 
 class RequestTimeoutError(TidingsError, TimeoutError):

@@ -53,6 +53,7 @@ class Surroundings:
         resolve: finds every other name of the context.
         overrides: functions to call in the place of dependencies.
         validate, decoder: as `BrokerOptions` has them.
+        dependencies: called before those that parameters ask for, for what they do.
     """
 
     channel: str
@@ -63,6 +64,7 @@ class Surroundings:
     overrides: Overrides
     validate: bool
     decoder: Decode | None
+    dependencies: Sequence[DependsMarker] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ def with_injection(
     input that is not what a parameter asks for.
     """
     builder = _Builder(surroundings, payload or payload_of(signature, surroundings))
+    for marker in surroundings.dependencies:
+        builder.dependency(marker)
     pick = builder.arguments(signature)
     call = _by_position(handler, signature)
     given, read = tuple(surroundings.given.values()), builder.payload.read
@@ -125,19 +129,30 @@ def payload_of(signature: Signature, surroundings: Surroundings) -> Payload:
     )
 
 
-def payload_parameters(
-    signature: Signature, surroundings: Surroundings, within: tuple[Any, ...] = ()
-) -> Iterator[Parameter]:
+def payload_parameters(signature: Signature, surroundings: Surroundings) -> Iterator[Parameter]:
     """The parameters of a function and its dependencies that ask for nothing but the payload."""
+    for marker in surroundings.dependencies:
+        yield from _payload_of_dependency(marker, surroundings, ())
+    yield from _payload_of_function(signature, surroundings, ())
+
+
+def _payload_of_function(
+    signature: Signature, surroundings: Surroundings, within: tuple[Any, ...]
+) -> Iterator[Parameter]:
     for parameter in signature.parameters:
         if isinstance(parameter.marker, DependsMarker):
-            function = _function_of(parameter.marker, surroundings)
-            if function in within:
-                raise SetupError(f"the dependency {describe(function)} depends on itself")
-            inner = read_signature(function)
-            yield from payload_parameters(inner, surroundings, (*within, function))
+            yield from _payload_of_dependency(parameter.marker, surroundings, within)
         elif parameter.marker is None and not _is_given(parameter, surroundings):
             yield parameter
+
+
+def _payload_of_dependency(
+    marker: DependsMarker, surroundings: Surroundings, within: tuple[Any, ...]
+) -> Iterator[Parameter]:
+    function = _function_of(marker, surroundings)
+    if function in within:
+        raise SetupError(f"the dependency {describe(function)} depends on itself")
+    yield from _payload_of_function(read_signature(function), surroundings, (*within, function))
 
 
 def _function_of(marker: DependsMarker, surroundings: Surroundings) -> Callable[..., Any]:
@@ -195,7 +210,7 @@ class _Builder:
         marker, around = parameter.marker, self._surroundings
         match marker:
             case DependsMarker():
-                return self._dependency(marker)
+                return self.dependency(marker)
             case ContextMarker():
                 return self._context(parameter, marker)
             case HeaderMarker():
@@ -229,7 +244,8 @@ class _Builder:
             return slot
         return self._add(attribute_source(parameter, marker, owner, rest), (slot,))
 
-    def _dependency(self, marker: DependsMarker) -> int:
+    def dependency(self, marker: DependsMarker) -> int:
+        """Where the result of a dependency stands."""
         function = _function_of(marker, self._surroundings)
         if marker.use_cache and function in self._cached:
             return self._cached[function]

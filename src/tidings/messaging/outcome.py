@@ -28,6 +28,7 @@ from .codec import Encoded
 from .errors import RemoteError, ValidationError
 from .handling import Handling
 from .message import Message
+from .response import Response
 
 __all__ = ["FAILURES", "Outcome", "are_cancelled", "error_reply", "log_failure", "payload_head"]
 
@@ -46,6 +47,7 @@ class Outcome:
         sends: publish a result, one for each publisher of the handler.
         here: the message being handled.
         replies: whether requesters are answered.
+        encode_untyped: makes the body of a `Response`; None for what the broker does.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Outcome:
         here: Handling,
         *,
         replies: bool,
+        encode_untyped: Callable[[Any], Encoded] | None = None,
     ) -> None:
         self.here = here
         self.publishes = bool(sends)
@@ -64,9 +67,13 @@ class Outcome:
         self._adapter = broker.adapter
         self._encode = encode
         self._sends = sends
+        self._encode_untyped = encode_untyped
 
     async def deliver(self, result: Any) -> None:
         """Publish a result to those who want it; None only to a requester, as an empty body."""
+        if isinstance(result, Response):
+            await self._deliver_response(result)
+            return
         message = self.here.message()
         body, content_type = (b"", "") if result is None else self._encode(result)
         headers = {"correlation_id": message.correlation_id}
@@ -76,6 +83,19 @@ class Outcome:
             await self._adapter.reply(message, body, headers)
             message.replied = True
         if result is not None:
+            for send in self._sends:
+                await send(body, headers)
+
+    async def _deliver_response(self, response: Response[Any]) -> None:
+        message = self.here.message()
+        correlation_id = response.correlation_id or message.correlation_id
+        body, headers = self._broker.compose(
+            response.body, response.headers, correlation_id, self._encode_untyped
+        )
+        if response.reply and self.replies and message.reply_to:
+            await self._adapter.reply(message, body, headers)
+            message.replied = True
+        if response.publish:
             for send in self._sends:
                 await send(body, headers)
 

@@ -1,12 +1,15 @@
 """Subscribers: a declared source, and the handler that gets its messages."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .adapter import Stop
 from .broker import Broker
-from .endpoints import Source
+from .endpoints import Accepts, Source
 from .errors import SetupError
+from .handler import Handler
+from .mailbox import Mailbox
+from .message import Message
 from .plan import plan_for
 from .signature import describe
 
@@ -28,32 +31,73 @@ class Subscriber:
         subscriber = broker.subscriber("in")
         subscriber(handler)
         await subscriber.start()
+
+    Several handlers share the messages by `filter`: the first one that accepts a message gets it, and one
+    without a filter what is left::
+
+        orders = broker.subscriber("orders")
+
+        @orders(filter=lambda message: message.headers.get("kind") == "return")
+        async def on_return(order: Order) -> None: ...
+
+        @orders
+        async def on_order(order: Order) -> None: ...
+
+    Without a handler its messages are taken one by one; who takes one settles it, where that is done::
+
+        async for message in broker.subscriber("in"): ...
+        message = await subscriber.get_one(timeout=5)
+
+    Attributes:
+        broker, source: whose messages, and which of them.
+        outputs_of: the publishers of a handler.
     """
 
     def __init__(self, broker: Broker[Any], source: Source) -> None:
         self.broker = broker
         self.source = source
-        self._handler: Callable[..., Any] | None = None
+        self.outputs_of = broker.outputs_of
+        self._functions: list[tuple[Callable[..., Any], Accepts | None]] = []
         self._stop: Stop | None = None
+        self._mailbox: Mailbox | None = None
 
-    def __call__(self, handler: HandlerT) -> HandlerT:
-        """Decorator: call `handler` with each message. The function stays as it is.
+    @overload
+    def __call__(self, handler: HandlerT, /, *, filter: Accepts | None = None) -> HandlerT: ...
+    @overload
+    def __call__(self, /, *, filter: Accepts) -> Callable[[HandlerT], HandlerT]: ...
+    def __call__(self, handler: Any = None, /, *, filter: Accepts | None = None) -> Any:
+        """Decorator: call the handler with each message. The function stays as it is.
+
+        Args:
+            handler: the function.
+            filter: which messages are for it, sync or async; None for that of the source, or for all that no
+                other handler accepts.
 
         Raises:
-            SetupError: the subscriber has a handler.
+            SetupError: the subscriber has a handler for all messages already.
         """
-        if self._handler is not None:
-            raise SetupError(
-                f"the subscriber of {self.source.channel!r} has the handler "
-                f"{describe(self._handler)}: make a subscriber for each handler"
-            )
-        self._handler = handler
+        if handler is None:
+            return lambda function: self(function, filter=filter)
+        accepts = filter or self.source.filter
+        for other, others_accepts in self._functions:
+            if accepts is None and others_accepts is None:
+                raise SetupError(
+                    f"the subscriber of {self.source.channel!r} has the handler {describe(other)}: make a "
+                    "subscriber for each handler, or give all but one of them a filter"
+                )
+        self._functions.append((handler, accepts))
         return handler
+
+    @property
+    def handlers(self) -> list[Handler]:
+        """Its handlers, the one without a filter last."""
+        functions = sorted(self._functions, key=lambda each: each[1] is None)
+        return [Handler(function, self.outputs_of(function), accepts) for function, accepts in functions]
 
     @property
     def functions(self) -> list[Callable[..., Any]]:
         """The functions that handle its messages."""
-        return [] if self._handler is None else [self._handler]
+        return [function for function, _ in self._functions]
 
     @property
     def is_running(self) -> bool:
@@ -61,26 +105,90 @@ class Subscriber:
         return self._stop is not None
 
     async def start(self) -> None:
-        """Listen; when it returns, the broker delivers. Raises as `listen`."""
-        await self.listen()
+        """Listen; when it returns, the broker delivers. Raises as `listen`.
+
+        Without a handler its messages wait for `get_one` or ``async for``, which start it too.
+        """
+        if self._functions:
+            await self.listen()
+        elif self._mailbox is None:
+            await self._open_mailbox()
         await self.broker.adapter.ready()
 
     async def listen(self) -> None:
-        """Compile the handler and listen; does nothing where it listens, or has no handler.
+        """Compile the handlers and listen; does nothing where it listens, or has no handler.
 
         Raises:
             NotConnectedError: the broker is not connected.
-            SetupError: the handler asks for something that cannot be.
+            SetupError: a handler asks for something that cannot be.
         """
-        if self._stop is not None or self._handler is None:
+        handlers = self.handlers
+        if self._stop is not None or not handlers:
             return
-        if self not in self.broker.subscribers:
-            self.broker.subscribers.append(self)
-        handle = plan_for(self._handler, self.broker, self.source)
+        self._add_to_broker()
+        handle, first = plan_for(handlers, self.broker, self.source), handlers[0].function
         if self.broker.watch is not None:
             handle = self.broker.watch.around(self, handle)
-        self._stop = await self.broker.adapter.listen(self.described(self._handler), handle)
-        self.broker.logger.debug("%s listens to %s", describe(self._handler), self.source.channel)
+        self._stop = await self.broker.adapter.listen(self.described(first), handle)
+        for each in handlers:
+            self.broker.logger.debug("%s listens to %s", describe(each.function), self.source.channel)
+
+    def _add_to_broker(self) -> None:
+        if self not in self.broker.subscribers:
+            self.broker.subscribers.append(self)
+
+    async def _open_mailbox(self) -> None:
+        source, adapter = self.source, self.broker.adapter
+        source.check()
+        for name in ("ack_policy", "retry", "dead_letter", "batch"):
+            if getattr(source, name) is not None:
+                raise SetupError(
+                    f"{name} of the subscriber of {source.channel!r} is for a handler, and it has none: who "
+                    "takes a message settles it"
+                )
+        self._add_to_broker()
+        mailbox = self._mailbox = Mailbox(adapter.message_factory(source), adapter.settler(source))
+        try:
+            self._stop = await adapter.listen(source, mailbox.put)
+        except BaseException:
+            self._mailbox = None
+            mailbox.end()
+            raise
+
+    async def get_one(self, timeout: float | None = 5.0) -> Message[Any] | None:
+        """The next message, of a subscriber without a handler; starts it where it does not run.
+
+        No middlewares are around it.
+
+        Args:
+            timeout: seconds; None to wait until it stops.
+
+        Returns:
+            The message; None when none came in time, or the subscriber has stopped.
+
+        Raises:
+            SetupError: it has a handler, which gets the messages.
+            NotConnectedError: the broker is not connected.
+        """
+        return await (await self._take_from()).take(timeout)
+
+    async def __aiter__(self) -> AsyncIterator[Message[Any]]:
+        """Messages until it stops; what was delivered then still comes. Raises as `get_one`."""
+        mailbox = await self._take_from()
+        while (message := await mailbox.take(None)) is not None:
+            yield message
+
+    async def _take_from(self) -> Mailbox:
+        if self._functions:
+            handler, _ = self._functions[0]
+            raise SetupError(
+                f"the subscriber of {self.source.channel!r} has the handler {describe(handler)}: make "
+                "another one to take messages"
+            )
+        if self._mailbox is None:
+            await self.start()
+        assert self._mailbox is not None
+        return self._mailbox
 
     def described(self, handler: Callable[..., Any]) -> Source:
         """The source, as the adapter is to know it; a subclass adds what the handler says of it."""
@@ -105,18 +213,22 @@ class Subscriber:
             How many delivered messages were not handled in that time.
         """
         stop, self._stop = self._stop, None
-        return 0 if stop is None else await stop(timeout)
+        mailbox, self._mailbox = self._mailbox, None
+        if stop is None:
+            return 0
+        return await (stop(timeout) if mailbox is None else mailbox.close(stop, timeout))
 
     def feeds(self, other: "Subscriber", /) -> bool:
-        """Whether a publisher of the handler publishes to what `other` listens to."""
-        if self._handler is None:
-            return False
-        outputs = self.broker.outputs_of(self._handler)
+        """Whether a publisher of a handler publishes to what `other` listens to."""
+        outputs = [output for each in self.handlers for output in each.outputs]
         return any(other.source.takes(output.destination) for output in outputs)
 
     def closed(self) -> None:
         """The broker closed the subscription."""
         self._stop = None
+        if self._mailbox is not None:
+            self._mailbox.end()
+            self._mailbox = None
 
 
 class SubscriberMethod(Generic[P]):
@@ -133,8 +245,8 @@ class SubscriberMethod(Generic[P]):
     def __init__(
         self, declare: Callable[P, Source], make: Callable[[Broker[Any], Any], Subscriber] = Subscriber
     ) -> None:
-        self._declare = declare
-        self._make = make
+        self.declare = declare
+        self.make = make
 
     @overload
     def __get__(self, broker: None, owner: type) -> "SubscriberMethod[P]": ...
@@ -145,7 +257,7 @@ class SubscriberMethod(Generic[P]):
             return self
 
         def subscriber(*args: P.args, **kwargs: P.kwargs) -> Subscriber:
-            made = self._make(broker, self._declare(*args, **kwargs))
+            made = self.make(broker, self.declare(*args, **kwargs))
             broker.subscribers.append(made)
             return made
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tidings.brokers.nats import NatsDestination, NatsSource
+from tidings.brokers.nats import NatsDestination, NatsEndpoint, NatsSource
 from tidings.brokers.nats.options import NatsKeywords
 from tidings.messaging.broker import BrokerKeywords
+from tidings.messaging.errors import SetupError
 from tidings.nats import ConnectOptions
 
 
@@ -26,3 +27,18 @@ def test_no_option_of_a_broker_hides_one_of_the_client() -> None:
     assert NatsKeywords.__annotations__.keys() == (
         BrokerKeywords.__annotations__.keys() | ConnectOptions.__annotations__.keys()
     )
+
+
+def test_a_prefix_goes_before_the_subject_the_filters_and_the_keys() -> None:
+    source = NatsSource("x.>", stream="S", filter_subjects=("x.a",)).prefixed("p.")
+    assert (source.subject, list(source.filter_subjects)) == ("p.x.>", ["p.x.a"])
+    assert NatsSource(kv_watch="bucket").prefixed("p.").subject == "p.>"
+    assert NatsSource("x").prefixed("") == NatsSource("x")
+    assert NatsDestination("x", stream="S").prefixed("p.") == NatsDestination("p.x", stream="S")
+
+
+def test_an_endpoint_takes_no_prefix() -> None:
+    endpoint = NatsEndpoint("sum", service="calc")
+    assert endpoint.prefixed("") == endpoint
+    with pytest.raises(SetupError, match="'sum' takes no prefix, and its router has 'p.'"):
+        endpoint.prefixed("p.")

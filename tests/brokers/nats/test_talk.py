@@ -5,11 +5,12 @@ import logging
 import textwrap
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
-from tidings import App, Logger
-from tidings.brokers.nats import NatsBroker, NatsMessage
+from tidings import App, BaseMiddleware, Logger
+from tidings.brokers.nats import NatsBroker, NatsMessage, NatsRouter
 
 LIMIT = 10.0  # seconds
 
@@ -294,3 +295,50 @@ def test_a_module_as_in_the_talk_can_be_imported(tmp_path: Any, monkeypatch: pyt
     module = import_module("talk_main")
     assert isinstance(module.app, App)
     assert len(module.broker.subscribers) == 1
+
+
+async def test_a_router_in_the_place_of_a_global_broker() -> None:
+    router = NatsRouter()
+
+    @router.publisher("next-step")
+    @router.subscriber("user-created")
+    async def handler(username: str, user_id: int) -> str:
+        return f"Hello, {username}!"
+
+    def create_broker() -> NatsBroker:
+        broker = NatsBroker()
+        broker.include_router(router)
+        return broker
+
+    async with create_broker() as broker:
+        seen = await seen_on("next-step", broker)
+        await broker.start()
+        await broker.publish({"username": "John", "user_id": 1}, "user-created")
+        message = await asyncio.wait_for(seen.get(), LIMIT)
+        assert await message.decode() == "Hello, John!"
+
+
+async def test_another_serialization_by_a_decoder_and_a_middleware() -> None:
+    class MsgPackMiddleware(BaseMiddleware):
+        async def publish_scope(self, call_next, msg, **options):  # type: ignore[no-untyped-def]
+            return await call_next(
+                msgspec.msgpack.encode(msg),
+                **options,
+            )
+
+    def decode_message(msg: NatsMessage) -> Any:
+        return msgspec.msgpack.decode(msg.body)
+
+    broker = NatsBroker(
+        decoder=decode_message,
+        middlewares=(MsgPackMiddleware,),
+    )
+
+    @broker.subscriber("in")
+    async def handler(data: InputData) -> dict[str, int]:
+        return {"id": data.user_id}
+
+    async with broker:
+        await broker.start()
+        answer = await broker.request({"username": "John", "user_id": 1}, "in", timeout=LIMIT)
+        assert decode_message(answer) == {"id": 1}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 GOOD = """
-from typing import Annotated, assert_type
+from typing import Annotated, Any, assert_type
 from tidings import Batch, Context, Depends, Header, Logger, NoCast, Path
 from tidings.brokers.nats import KvWatch, NatsBroker, NatsMessage
 from tidings.messaging.publisher import Publisher
@@ -39,7 +39,7 @@ async def handler(
 
 async def main() -> None:
     assert_type(broker.subscriber("x"), Subscriber)
-    assert_type(broker.publisher("x"), Publisher)
+    assert_type(broker.publisher("x"), Publisher[Any])
     async with broker as entered:
         assert_type(entered, NatsBroker)
         assert_type(entered.client, Client)

@@ -3,6 +3,7 @@
 from .broker import MemoryBroker
 from .message import MemoryMessage, MemoryMsg
 from .options import MemoryDestination, MemorySource
+from .router import MemoryPublisher, MemoryRoute, MemoryRouter
 from .server import MemoryServer
 
 __all__ = [
@@ -10,6 +11,9 @@ __all__ = [
     "MemoryDestination",
     "MemoryMessage",
     "MemoryMsg",
+    "MemoryPublisher",
+    "MemoryRoute",
+    "MemoryRouter",
     "MemoryServer",
     "MemorySource",
 ]

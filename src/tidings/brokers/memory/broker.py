@@ -1,10 +1,12 @@
 """`MemoryBroker`: the broker within the process."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Unpack
 
 from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
+from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
 from tidings.messaging.subscriber import SubscriberMethod
 
@@ -77,6 +79,11 @@ class MemoryBroker(Broker[MemoryAdapter]):
         """
         if not delay >= 0:
             raise ValueError(f"delay is seconds, at least 0, not {delay!r}")
+        if self.publish_layers:
+            outgoing = Outgoing(message, subject, dict(headers or {}), correlation_id)
+            send = partial(self.adapter.publish, subject, reply_to=reply_to, delay=delay)
+            await self.publish_through(self.publish_layers, outgoing, send)
+            return
         body, composed = self.compose(message, headers, correlation_id)
         await self.adapter.publish(subject, body, composed, reply_to, delay)
 
@@ -101,5 +108,11 @@ class MemoryBroker(Broker[MemoryAdapter]):
             NoRespondersError: nobody listens to the subject.
             NotConnectedError, PublishError: as for `publish`.
         """
+        destination = MemoryDestination(subject)
+        if self.publish_layers:
+            outgoing = Outgoing(message, subject, dict(headers or {}), correlation_id)
+            ask = partial(self.adapter.request, destination, timeout=timeout)
+            answer: MemoryMessage = await self.publish_through(self.publish_layers, outgoing, ask)
+            return answer
         body, composed = self.compose(message, headers, correlation_id)
-        return await self.adapter.request(MemoryDestination(subject), body, composed, timeout)
+        return await self.adapter.request(destination, body, composed, timeout)

@@ -1,7 +1,8 @@
 """What the memory broker can be told of a source and of a destination."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from tidings.messaging.endpoints import Destination, Source
 from tidings.messaging.errors import SetupError
@@ -29,6 +30,10 @@ class MemorySource(Source):
     def channel(self) -> str:
         """The subject as it is written."""
         return self.subject
+
+    def prefixed(self, prefix: str) -> Self:
+        """The same with the prefix before its subject."""
+        return replace(self, subject=prefix + self.subject)
 
     def takes(self, destination: Destination) -> bool:
         """Whether the subject of `destination` matches."""
@@ -67,3 +72,7 @@ class MemoryDestination(Destination):
     def channel(self) -> str:
         """The subject."""
         return self.subject
+
+    def prefixed(self, prefix: str) -> Self:
+        """The same with the prefix before its subject."""
+        return replace(self, subject=prefix + self.subject)

@@ -6,6 +6,7 @@ from .broker import NatsBroker
 from .endpoints import NatsEndpoint
 from .message import NatsMessage
 from .options import KvWatch, NatsDestination, NatsSource, Pull
+from .router import NatsPublisher, NatsRoute, NatsRouter
 
 if TYPE_CHECKING:
     from .key_message import NatsKeyMessage
@@ -19,7 +20,10 @@ __all__ = [
     "NatsEndpoint",
     "NatsKeyMessage",
     "NatsMessage",
+    "NatsPublisher",
     "NatsRequestMessage",
+    "NatsRoute",
+    "NatsRouter",
     "NatsSource",
     "NatsStreamMessage",
     "Pull",

@@ -1,10 +1,12 @@
 """`NatsBroker`: a service's connection to NATS."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
+from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
 from tidings.messaging.subscriber import SubscriberMethod
 from tidings.nats import Client, ConnectOptions
@@ -118,16 +120,27 @@ class NatsBroker(Broker[NatsAdapter]):
             NotConnectedError: `connect` or `start` was not called.
             PublishError: the message has no JSON form, or NATS does not take it, or does not say so in time.
         """
-        body, composed = self.compose(message, headers, correlation_id)
+        if not (stream or options or self.publish_layers or timeout is not None):
+            await self.adapter.publish(subject, *self.compose(message, headers, correlation_id), reply_to)
+            return None
+        send: Callable[[bytes, Mapping[str, str]], Awaitable[Any]]
         if stream:
             if reply_to:
                 raise TypeError("reply_to and stream: what a stream stores asks for no answer")
             given = cast("PublishOptions", options)
-            return await self.adapter.publish_to_stream(subject, body, composed, stream, timeout, given)
-        if options or timeout is not None:
+            to_stream = self.adapter.publish_to_stream
+            send = partial(to_stream, subject, stream=stream, timeout=timeout, options=given)
+        elif options or timeout is not None:
             raise TypeError(f"{', '.join(options) or 'timeout'}: for a stream, so say stream=")
-        await self.adapter.publish(subject, body, composed, reply_to)
-        return None
+        else:
+            send = partial(self.adapter.publish, subject, reply_to=reply_to)
+        if self.publish_layers:
+            outgoing = Outgoing(message, subject, dict(headers or {}), correlation_id)
+            acknowledged: PubAck | None
+            acknowledged = await self.publish_through(self.publish_layers, outgoing, send)
+            return acknowledged
+        acknowledged = await send(*self.compose(message, headers, correlation_id))
+        return acknowledged
 
     async def request(
         self,
@@ -150,8 +163,13 @@ class NatsBroker(Broker[NatsAdapter]):
             NoRespondersError: nobody listens to the subject.
             NotConnectedError, PublishError: as for `publish`.
         """
+        destination = NatsDestination(subject)
+        if self.publish_layers:
+            outgoing = Outgoing(message, subject, dict(headers or {}), correlation_id)
+            ask = partial(self.adapter.request, destination, timeout=timeout)
+            return cast(NatsMessage, await self.publish_through(self.publish_layers, outgoing, ask))
         body, composed = self.compose(message, headers, correlation_id)
-        return await self.adapter.request(NatsDestination(subject), body, composed, timeout)
+        return await self.adapter.request(destination, body, composed, timeout)
 
     async def key_value(
         self,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
 from tidings.messaging.broker import BrokerKeywords
 from tidings.messaging.endpoints import Destination, Source
@@ -180,6 +180,14 @@ class NatsSource(Source):
         """The subject, read. SetupError for one that is none."""
         return SubjectPattern.parse(self.subject or (">" if self.kv_watch is not None else ""))
 
+    def prefixed(self, prefix: str) -> Self:
+        """The same with the prefix before its subject, and before those that filter it."""
+        if not prefix:
+            return self
+        filters = tuple(prefix + each for each in self.filter_subjects)
+        subject = self.subject or (">" if self.kv_watch is not None else "")
+        return replace(self, subject=prefix + subject, filter_subjects=filters)
+
     def given(self, names: Collection[str]) -> list[str]:
         """Which of these options are not left at their default."""
         defaults = NatsSource.__dataclass_fields__
@@ -241,6 +249,10 @@ class NatsDestination(Destination):
     def channel(self) -> str:
         """The subject."""
         return self.subject
+
+    def prefixed(self, prefix: str) -> Self:
+        """The same with the prefix before its subject."""
+        return replace(self, subject=prefix + self.subject)
 
 
 class NatsKeywords(BrokerKeywords, ConnectOptions, total=False):
