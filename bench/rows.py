@@ -187,6 +187,13 @@ MANY_ROWS = (
     ),
 )
 
+KV = ("tidings", "natsio", "nats-py")
+KV_ROWS = (
+    Row("kv-put", "key-value: put, one by one", "kv.put", KV, scheme="jetstream"),
+    Row("kv-get", "key-value: get, one by one", "kv.get", KV, scheme="jetstream"),
+    Row("kv-watch", "key-value: the initial entries of 100,000 keys", "kv.watch", KV, scheme="jetstream"),
+)
+
 SERVICE_ROWS = (
     Row("model", "framework: pydantic body, `async def` handler", "services.model", SERVICES),
     Row(
@@ -225,7 +232,16 @@ IMPORT_ROWS = (
     ),
 )
 
-ROWS = (*CLIENT_ROWS, *TLS_ROWS, *WEBSOCKET_ROWS, *MANY_ROWS, *JETSTREAM_ROWS, *SERVICE_ROWS, *IMPORT_ROWS)
+ROWS = (
+    *CLIENT_ROWS,
+    *TLS_ROWS,
+    *WEBSOCKET_ROWS,
+    *MANY_ROWS,
+    *JETSTREAM_ROWS,
+    *KV_ROWS,
+    *SERVICE_ROWS,
+    *IMPORT_ROWS,
+)
 
 TARGETS = (
     Target("publish", "natsio", 5),
@@ -241,6 +257,8 @@ TARGETS = (
     *(Target(name, "natsio", 4) for name in ("js-async", "js-async-1k")),
     *(Target(name, "natsio", 3) for name in ("js-messages", "js-messages-1k", "js-fetch", "js-fetch-1k")),
     *(Target(name, "nats-py", 4) for name in ("js-ordered", "js-ordered-1k")),
+    *(Target(name, "natsio", 1.7) for name in ("kv-put", "kv-get")),
+    Target("kv-watch", "nats-py", 4),
     *(Target(row.name, "natsio", 2) for row in WEBSOCKET_ROWS),
     *(Target(row.name, "natsio", 3) for row in TLS_ROWS),
     Target("beside", "tidings", 1.1, their_row="one"),

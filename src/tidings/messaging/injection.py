@@ -150,7 +150,8 @@ def _is_given(parameter: Parameter, surroundings: Surroundings) -> bool:
 
 
 def _is_native(parameter: Parameter, surroundings: Surroundings) -> bool:
-    return parameter.annotation is getattr(surroundings.message_type, "native_type", MISSING)
+    wanted = get_origin(parameter.annotation) or parameter.annotation
+    return wanted is getattr(surroundings.message_type, "native_type", MISSING)
 
 
 def _slot_of_type(parameter: Parameter, surroundings: Surroundings) -> int | None:

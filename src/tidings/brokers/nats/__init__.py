@@ -4,18 +4,32 @@ from typing import TYPE_CHECKING, Any
 
 from .broker import NatsBroker
 from .message import NatsMessage
-from .options import NatsDestination, NatsSource, Pull
+from .options import KvWatch, NatsDestination, NatsSource, Pull
 
 if TYPE_CHECKING:
+    from .key_message import NatsKeyMessage
     from .stream_message import NatsStreamMessage
 
-__all__ = ["NatsBroker", "NatsDestination", "NatsMessage", "NatsSource", "NatsStreamMessage", "Pull"]
+__all__ = [
+    "KvWatch",
+    "NatsBroker",
+    "NatsDestination",
+    "NatsKeyMessage",
+    "NatsMessage",
+    "NatsSource",
+    "NatsStreamMessage",
+    "Pull",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # It brings JetStream with it, which who listens to plain subjects need not load.
+    # They bring JetStream with them, which who listens to plain subjects need not load.
     if name == "NatsStreamMessage":
         from .stream_message import NatsStreamMessage
 
         return NatsStreamMessage
+    if name == "NatsKeyMessage":
+        from .key_message import NatsKeyMessage
+
+        return NatsKeyMessage
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

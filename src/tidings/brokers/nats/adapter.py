@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # JetStream is loaded by who uses it
     from tidings.nats.jetstream import ContextOptions, JetStream, PubAck, PublishOptions
 
     from .listening import StreamListening
+    from .watching import KeyListening
 
 __all__ = ["DEFAULT_SERVER", "SERVERS_VARIABLE", "NatsAdapter"]
 
@@ -63,7 +64,7 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         self._client: Client | None = None
         self._jetstream: JetStream | None = None
         self._subscriptions: list[Subscription] = []
-        self._listenings: list[StreamListening] = []
+        self._listenings: list[StreamListening | KeyListening] = []
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
 
@@ -153,8 +154,14 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
 
     async def listen(self, source: NatsSource, handle: Handle) -> Stop:
         """Subscribe, or make ready to read from the source's stream."""
+        if source.kv_watch is not None:
+            from .watching import KeyListening
+
+            return await self._listen_by(KeyListening(self.jetstream, source, handle, self._logger))
         if source.stream is not None:
-            return await self._listen_to_stream(source, handle)
+            from .listening import StreamListening
+
+            return await self._listen_by(StreamListening(self.jetstream, source, handle, self._logger))
         try:
             subscription = await self.client.subscribe(
                 source.pattern.subject,
@@ -170,10 +177,7 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         self._subscriptions.append(subscription)
         return partial(self._end, subscription)
 
-    async def _listen_to_stream(self, source: NatsSource, handle: Handle) -> Stop:
-        from .listening import StreamListening
-
-        listening = StreamListening(self.jetstream, source, handle, self._logger)
+    async def _listen_by(self, listening: "StreamListening | KeyListening") -> Stop:
         await listening.declare()
         self._listenings.append(listening)
         if self._is_ready:
@@ -217,7 +221,11 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             listening.begin()
 
     def message_type_of(self, source: NatsSource) -> type[NatsMessage]:
-        """`NatsStreamMessage` for one of a stream."""
+        """`NatsStreamMessage` for one of a stream, `NatsKeyMessage` for keys."""
+        if source.kv_watch is not None:
+            from .key_message import NatsKeyMessage
+
+            return NatsKeyMessage
         if source.stream is None:
             return NatsMessage
         from .stream_message import NatsStreamMessage
@@ -227,6 +235,8 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
     def message_factory(self, source: NatsSource) -> Callable[[Any], NatsMessage]:
         """Messages that know the named parts of the subject."""
         make, pattern = self.message_type_of(source), source.pattern
+        if source.kv_watch is not None:
+            return lambda change: make(change.entry, pattern)
         return (lambda native: make(native, pattern)) if pattern.names else make
 
     def settler(self, source: NatsSource) -> Settler | None:

@@ -1,7 +1,7 @@
 """`NatsBroker`: a service's connection to NATS."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
@@ -14,7 +14,8 @@ from .message import NatsMessage
 from .options import NatsDestination, NatsKeywords, NatsSource
 
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
-    from tidings.nats.jetstream import ContextOptions, PubAck, PublishOptions
+    from tidings.nats.jetstream import ContextOptions, KeyValue, KeyValueConfig, PubAck, PublishOptions
+    from tidings.nats.jetstream.kv import KeyCodec, ValueCodec
 
 __all__ = ["NatsBroker"]
 
@@ -148,6 +149,31 @@ class NatsBroker(Broker[NatsAdapter]):
         """
         body, composed = self.compose(message, headers, correlation_id)
         return await self.adapter.request(NatsDestination(subject), body, composed, timeout)
+
+    async def key_value(
+        self,
+        bucket: "str | KeyValueConfig",
+        *,
+        declare: Literal["create", "update", "never"] = "create",
+        key_codec: "KeyCodec | None" = None,
+        value_codec: "ValueCodec | None" = None,
+    ) -> "KeyValue":
+        """A key-value bucket of the client, with all that it can do.
+
+        Args:
+            bucket: the name of one that is there, or the config of one that is made if it is not.
+            declare: "create" makes what is not there, "update" also changes what is there otherwise, "never"
+                does neither.
+            key_codec, value_codec: how keys and values are stored.
+
+        Raises:
+            NotConnectedError: `connect` or `start` was not called.
+            SetupError: it is not there and must not be made, or is there with another config.
+            BrokerConnectionError, RequestTimeoutError: the server does not answer.
+        """
+        from .buckets import open_bucket
+
+        return await open_bucket(self.adapter.jetstream, bucket, declare, key_codec, value_codec)
 
 
 _OF_BROKER = frozenset(BrokerKeywords.__annotations__)

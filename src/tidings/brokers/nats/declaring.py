@@ -32,7 +32,7 @@ from tidings.nats.jetstream.errors import (
 from .errors import translated
 from .options import CONSUMER_OPTIONS, NatsSource
 
-__all__ = ["consumer_config", "declare", "settles"]
+__all__ = ["consumer_config", "declare", "differs", "settles"]
 
 
 async def declare(js: JetStream, source: NatsSource) -> Consumer | OrderedConsumer:
@@ -107,7 +107,7 @@ async def _stream(js: JetStream, source: NatsSource) -> Stream:
         there = stream.cached_info.config
         if differences := wanted.differences(there):
             if source.declare != "update":
-                raise _differs(f"stream {name!r}", differences)
+                raise differs(f"stream {name!r}", differences)
             changed = {field: here for field, (here, _) in differences.items()}
             stream = await js.update_stream(replace(there, **changed))
     return stream
@@ -130,7 +130,7 @@ async def _consumer(stream: Stream, source: NatsSource) -> Consumer:
     there = consumer.cached_info.config
     if differences := config.differences(there):
         if source.declare != "update":
-            raise _differs(f"consumer {name!r} of stream {stream.name!r}", differences)
+            raise differs(f"consumer {name!r} of stream {stream.name!r}", differences)
         changed = {field: here for field, (here, _) in differences.items()}
         consumer = await stream.update_consumer(replace(there, **changed))
     return consumer
@@ -148,7 +148,8 @@ async def _check_dead_letter(js: JetStream, subject: str) -> None:
         pass  # who may not ask finds out when the first one is refused, and keeps its message
 
 
-def _differs(what: str, differences: Mapping[str, tuple[Any, Any]]) -> SetupError:
+def differs(what: str, differences: Mapping[str, tuple[Any, Any]]) -> SetupError:
+    """The error for what is there otherwise than asked for."""
     listed = "; ".join(f"{name} is {there!r}, not {here!r}" for name, (here, there) in differences.items())
     return SetupError(
         f"{what} is there with other settings, and is left as it is: {listed}. Say what it has, or change it "

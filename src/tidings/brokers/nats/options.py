@@ -17,9 +17,10 @@ from tidings.nats.wire import subject_matches
 from .subjects import SubjectPattern
 
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
-    from tidings.nats.jetstream import ConsumerConfig, DeliverPolicy, StreamConfig
+    from tidings.nats.jetstream import ConsumerConfig, DeliverPolicy, KeyValueConfig, StreamConfig
+    from tidings.nats.jetstream.kv import KeyCodec, ValueCodec
 
-__all__ = ["CONSUMER_OPTIONS", "NatsDestination", "NatsKeywords", "NatsSource", "Pull"]
+__all__ = ["CONSUMER_OPTIONS", "KvWatch", "NatsDestination", "NatsKeywords", "NatsSource", "Pull"]
 
 CONSUMER_OPTIONS = (
     "deliver_policy",
@@ -35,7 +36,8 @@ CONSUMER_OPTIONS = (
 """Options of a source that a `ConsumerConfig` has by the same names."""
 # Those that an ordered consumer has too.
 _ORDERED_OPTIONS = ("deliver_policy", "opt_start_seq", "opt_start_time", "inactive_threshold", "headers_only")
-_OF_STREAMS = ("durable", "pull", "ordered", "config", "filter_subjects", "declare", *CONSUMER_OPTIONS)
+_OF_CONSUMERS = ("durable", "pull", "ordered", "config", "filter_subjects", *CONSUMER_OPTIONS)
+_OF_STREAMS = (*_OF_CONSUMERS, "declare")
 _OF_SUBJECTS = ("queue", "max_msgs", "pending_msgs_limit", "pending_bytes_limit")
 
 
@@ -58,12 +60,42 @@ class Pull:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KvWatch:
+    """What is watched of a key-value bucket.
+
+    Attributes:
+        bucket: the name of one that is there, or the config of one that is made if it is not.
+        include_history: first all revisions of each key that are kept, not only the last one.
+        updates_only: nothing of what is there at the start.
+        ignore_deletes: only values, not that a key was deleted or purged.
+        meta_only: leave the values out.
+        resume_from_revision: begin with this revision, and every one behind it.
+        key_codec, value_codec: how keys and values are stored.
+    """
+
+    bucket: str | KeyValueConfig = field(kw_only=False)
+    include_history: bool = False
+    updates_only: bool = False
+    ignore_deletes: bool = False
+    meta_only: bool = False
+    resume_from_revision: int | None = None
+    key_codec: KeyCodec | None = None
+    value_codec: ValueCodec | None = None
+
+    @property
+    def name(self) -> str:
+        """The bucket's."""
+        return self.bucket if isinstance(self.bucket, str) else self.bucket.bucket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NatsSource(Source):
     """A subject to listen to: what is published to it while we listen, or what a stream has stored of it.
+    Or the keys of a bucket.
 
     Attributes:
         subject: may hold wildcards, `*` for one token and a last `>` for the rest, and named parts
-            for `Path`: "logs.{level}".
+            for `Path`: "logs.{level}". Of a bucket it says which keys, and may be left out for all of them.
 
     Without a stream:
 
@@ -86,9 +118,15 @@ class NatsSource(Source):
         declare: "create" makes what is not there, "update" also changes what is there otherwise, "never"
             does neither. What is there otherwise is a SetupError, but for "update".
         config: of the consumer, in the place of the rest: see `ConsumerConfig` for what they are.
+
+    From a key-value bucket, first the values that are there, then each change:
+
+    Attributes:
+        kv_watch: the name of the bucket, or a `KvWatch`. A deletion has no body, which is None for a handler
+            that admits it. `declare` says what happens where the bucket is not as its config.
     """
 
-    subject: str = field(kw_only=False)
+    subject: str = field(default="", kw_only=False)
     queue: str = ""
     max_msgs: int = 0
     pending_msgs_limit: int = DEFAULT_LIMITS.msgs
@@ -109,22 +147,28 @@ class NatsSource(Source):
     backoff: Collection[float | timedelta] | None = None
     inactive_threshold: float | timedelta | None = None
     headers_only: bool | None = None
+    kv_watch: str | KvWatch | None = None
 
     @property
     def channel(self) -> str:
-        """The subject as it is written."""
-        return self.subject
+        """The subject as it is written; with its bucket where it stands for keys."""
+        return self.subject if self.watched is None else f"{self.watched.name}/{self.subject or '>'}"
+
+    @property
+    def watched(self) -> KvWatch | None:
+        """What is watched of a bucket, if that is where the messages come from."""
+        return KvWatch(self.kv_watch) if isinstance(self.kv_watch, str) else self.kv_watch
 
     @property
     def answers(self) -> bool:
         """Whether requesters are answered; a stored message has none."""
-        return not self.no_reply and self.stream is None
+        return not self.no_reply and self.stream is None and self.kv_watch is None
 
     def takes(self, destination: Destination) -> bool:
         """Whether the subject of `destination` matches."""
-        return isinstance(destination, NatsDestination) and subject_matches(
-            self.pattern.subject, destination.subject
-        )
+        if self.kv_watch is not None or not isinstance(destination, NatsDestination):
+            return False
+        return subject_matches(self.pattern.subject, destination.subject)
 
     @property
     def path_names(self) -> Collection[str]:
@@ -134,7 +178,7 @@ class NatsSource(Source):
     @property
     def pattern(self) -> SubjectPattern:
         """The subject, read. SetupError for one that is none."""
-        return SubjectPattern.parse(self.subject)
+        return SubjectPattern.parse(self.subject or (">" if self.kv_watch is not None else ""))
 
     def given(self, names: Collection[str]) -> list[str]:
         """Which of these options are not left at their default."""
@@ -144,6 +188,11 @@ class NatsSource(Source):
     def check(self) -> None:
         """Refuse options that cannot work, or not together. SetupError."""
         Source.check(self)
+        if self.kv_watch is not None:
+            self._check_watch()
+            return
+        if not self.subject:
+            raise SetupError("a subscriber listens to a subject, or to the keys of a bucket: say kv_watch=")
         if self.stream is None:
             self._refuse(_OF_STREAMS, "for messages of a stream: say stream=")
             return
@@ -166,9 +215,14 @@ class NatsSource(Source):
             if not subject_matches(covering, each) or (each.endswith(">") and not covering.endswith(">")):
                 raise SetupError(f"filter subject {each!r} is not within the subject {self.subject!r}")
 
+    def _check_watch(self) -> None:
+        self._refuse(("stream", *_OF_CONSUMERS, *_OF_SUBJECTS), "not for the keys of a bucket")
+        if self.workers > 1:
+            raise SetupError(f"{self.channel!r}: workers > 1 do not keep the order in which keys change")
+
     def _refuse(self, names: Collection[str], why: str) -> None:
         if found := self.given(names):
-            raise SetupError(f"{', '.join(found)} of the subscriber of {self.subject!r}: {why}")
+            raise SetupError(f"{', '.join(found)} of the subscriber of {self.channel!r}: {why}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,9 @@
     await js.publish("orders.new", b"two shirts")
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.batch import AtomicBatch
 from tidings.nats.jetstream.consume import Consuming, JetStreamCallback
@@ -69,6 +72,17 @@ from tidings.nats.jetstream.stream_source import External, SourceConsumer, Strea
 from tidings.nats.jetstream.subscribing import OrderedSubscription, PullSubscription
 from tidings.nats.jetstream.ttl import Ttl
 
+if TYPE_CHECKING:
+    from tidings.nats.jetstream.kv import (
+        BucketStatus,
+        KeyLister,
+        KeyValue,
+        KeyValueConfig,
+        KeyValueEntry,
+        KeyWatcher,
+        TypedKeyValue,
+    )
+
 __all__ = [
     "AccountInfo",
     "AccountLimits",
@@ -76,6 +90,7 @@ __all__ = [
     "Api",
     "ApiStats",
     "AtomicBatch",
+    "BucketStatus",
     "ClusterInfo",
     "Compression",
     "Consumer",
@@ -99,6 +114,11 @@ __all__ = [
     "JetStreamCallback",
     "JetStreamMsg",
     "JetStreamOptions",
+    "KeyLister",
+    "KeyValue",
+    "KeyValueConfig",
+    "KeyValueEntry",
+    "KeyWatcher",
     "LostData",
     "Messages",
     "Metadata",
@@ -141,4 +161,27 @@ __all__ = [
     "SubjectTransform",
     "Tier",
     "Ttl",
+    "TypedKeyValue",
 ]
+
+# Loaded when it is asked for: who uses streams only does not load it.
+_LATER = {
+    **dict.fromkeys(
+        (
+            "BucketStatus",
+            "KeyLister",
+            "KeyValue",
+            "KeyValueConfig",
+            "KeyValueEntry",
+            "KeyWatcher",
+            "TypedKeyValue",
+        ),
+        "tidings.nats.jetstream.kv",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

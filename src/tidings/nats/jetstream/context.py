@@ -5,6 +5,7 @@ from __future__ import annotations
 from tidings.nats.core.connection import Connection
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.consumers import Consumers
+from tidings.nats.jetstream.key_values import KeyValues
 from tidings.nats.jetstream.options import JetStreamOptions
 from tidings.nats.jetstream.publish import Publishing
 from tidings.nats.jetstream.streams import Streams
@@ -13,7 +14,7 @@ from tidings.nats.jetstream.subscribing import Subscribing
 __all__ = ["JetStream"]
 
 
-class JetStream(Publishing, Streams, Consumers, Subscribing):
+class JetStream(Publishing, Streams, Consumers, Subscribing, KeyValues):
     """The JetStream of one domain. Made by `Client.jetstream`, which costs nothing.
 
     Args:

@@ -82,6 +82,36 @@ class OrderedMessages:
             raise StopAsyncIteration
         return message
 
+    async def open(self, mark: Msg | None = None) -> None:
+        """Make the consumer now: what is stored from here on is read, whatever `deliver_policy` says.
+
+        Args:
+            mark: handed out by `take` once, behind the messages that are stored now, or at once if there are
+                none.
+
+        Raises:
+            StreamNotFoundError, JetStreamError, ConnectionClosedError: it cannot be read.
+        """
+        self._place.mark = mark
+        async with self._turn:
+            name = self._next_name()
+            try:
+                self._reading = self._begin(await self._create(name))
+            except BaseException:
+                self._stopped = True
+                self._delete_soon(name)  # it may have been made all the same
+                raise
+
+    async def take(self) -> Msg | None:
+        """The next message as it came off the wire, or the mark; None at the end. Raises as `next`."""
+        reading = self._reading
+        if reading is not None:
+            taken = reading.taken
+            if taken < reading.check_at and reading.held:
+                reading.taken = taken + 1
+                return reading.held.popleft()
+        return await self._take()
+
     async def next(self, timeout: float | None = None) -> JetStreamMsg:
         """The next message.
 
@@ -103,7 +133,7 @@ class OrderedMessages:
     @property
     def last_seq(self) -> int:
         """The last sequence of the stream that came in order; 0 before the first."""
-        return self._place.last_seq
+        return self._place.last_seq or 0
 
     @property
     def pending_msgs(self) -> int:
@@ -205,8 +235,7 @@ class OrderedMessages:
         if self._serial and self._api.connection.is_closed:
             self._stopped = True
             return None
-        self._serial += 1
-        name = self.name
+        name = self._next_name()
         try:
             consumer = await self._create(name)
         except asyncio.CancelledError:
@@ -234,6 +263,10 @@ class OrderedMessages:
             return None
         return self._begin(consumer)
 
+    def _next_name(self) -> str:
+        self._serial += 1
+        return self.name
+
     async def _create(self, name: str) -> Consumer:
         config = self._options.config(name, self._place.last_seq)
         return await ConsumersOfStream(self._api, self._stream).create_consumer(config)
@@ -244,12 +277,15 @@ class OrderedMessages:
         if settings.stop_after is not None:
             settings = replace(settings, stop_after=settings.stop_after - self._handed)
         source = Source(self._api, self._stream, consumer.name, {}, takes_acks=False)
-        reading = OrderedReading(source, settings, self._place, self._until_end)
+        if self._place.last_seq is None and self._options.deliver_policy == "new":
+            # Should this consumer go before its first message, the next one begins where this one did.
+            self._place.last_seq = info.delivered.stream_seq
+        reading = OrderedReading(source, settings, self._place, self._until_end, info.num_pending)
         reading.workers = self._tasks
         reading.readers = self._readers
         reading.start()
-        if self._until_end and info.num_pending == 0:
-            reading.end_here()
+        if info.num_pending == 0:
+            reading.nothing_to_come()
         return reading
 
     async def _wait_for_connection(self) -> None:

@@ -63,10 +63,10 @@ class OrderedSettings:
     def __post_init__(self) -> None:
         if self.name_prefix is not None:
             check_name(self.name_prefix, "consumer")
-        self.config("", 0).check()
+        self.config("", None).check()
 
-    def config(self, name: str, last_seq: int) -> ConsumerConfig:
-        """The config of the next consumer, when `last_seq` was the last message in order."""
+    def config(self, name: str, last_seq: int | None) -> ConsumerConfig:
+        """The config of the next consumer, which begins behind `last_seq`; None is where we begin."""
         given = self.filter_subjects
         subjects = [given] if isinstance(given, str) else list(given)
         if not subjects and self.deliver_policy == "last_per_subject":
@@ -84,7 +84,7 @@ class OrderedSettings:
             mem_storage=True,
             num_replicas=1,
         )
-        if not last_seq:
+        if last_seq is None:
             return config
         return replace(
             config, deliver_policy="by_start_sequence", opt_start_seq=last_seq + 1, opt_start_time=None
@@ -93,9 +93,16 @@ class OrderedSettings:
 
 @dataclass
 class Place:
-    """How far an ordered consumer is: the last sequence of the stream that came in order."""
+    """How far an ordered consumer is.
 
-    last_seq: int = 0
+    Attributes:
+        last_seq: the last sequence of the stream that came in order; None before the first.
+        mark: held once, behind the messages that were stored when the reading began; None when it was, or
+            is not wanted.
+    """
+
+    last_seq: int | None = None
+    mark: Msg | None = None
 
 
 class OrderedReading(Reading):
@@ -105,12 +112,16 @@ class OrderedReading(Reading):
         broken: why another consumer has to take over; None while this one will do.
     """
 
-    def __init__(self, source: Source, settings: ReadingSettings, place: Place, ends: bool) -> None:
+    def __init__(
+        self, source: Source, settings: ReadingSettings, place: Place, ends: bool, stored: int = 0
+    ) -> None:
         super().__init__(source, settings)
         self.broken: Exception | None = None
         self._place = place
         self._last_delivered = 0
         self._ends = ends
+        self._stored = stored
+        self._heard_of = -1
 
     def give_up(self, why: Exception) -> None:
         """Take nothing more: what came in order can still be taken."""
@@ -141,8 +152,22 @@ class OrderedReading(Reading):
             return
         self._last_delivered = end
         self._place.last_seq = last_seq
+        if self._place.mark is not None and (end >= self._stored or pending == 0):
+            self._put_mark(min(first + self._stored - begin + 1, len(held)))
         if self._ends and pending == 0:
             self.end_here()
+
+    def nothing_to_come(self) -> None:
+        """All that was stored is here: put the mark, and end if that was all that is wanted."""
+        if self._place.mark is not None:
+            self._put_mark(len(self.held))
+        if self._ends:
+            self.end_here()
+
+    def _put_mark(self, at: int) -> None:
+        mark, self._place.mark = self._place.mark, None
+        if mark is not None:
+            self.held.insert(at, mark)
 
     def end_here(self) -> None:
         """Nothing more is wanted than what is held."""
@@ -177,10 +202,19 @@ class OrderedReading(Reading):
     def beat(self, message: Msg) -> None:
         """Called with each heartbeat: it says what was delivered before it."""
         delivered = message.headers.get("Nats-Last-Consumer", "")
-        if delivered.isdigit() and int(delivered) > self._last_delivered:
+        if delivered.isdigit():
+            self._heard_of = int(delivered)
+
+    def came(self) -> None:
+        """Called after a batch was noted, its heartbeats too, which stand anywhere in it."""
+        delivered, self._heard_of = self._heard_of, -1
+        if delivered > self._last_delivered:
             self.give_up(
                 ConsumerSequenceMismatchError(f"up to message {delivered} was delivered and did not arrive")
             )
+        elif delivered == self._last_delivered and self.broken is None:
+            self.nothing_to_come()  # idle: if more was to come, it was removed meanwhile
+        super().came()
 
     def ended(self, verdict: Verdict, error: PullError) -> None:
         """Called when a pull came to its end."""
