@@ -1,0 +1,199 @@
+"""A put: chunks under way many at once, then the info that makes them an object.
+
+Until the info is stored nothing has changed for anybody else. It is stored only if nobody wrote the name since
+it was looked at, so of two puts at once one replaces the other, and knows whose chunks to remove; the chunks of
+a put that does not come to its end are removed as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from tidings.nats.errors import ConnectionClosedError, Error, TimeoutError
+from tidings.nats.jetstream.acks import Waiting, acks_of
+from tidings.nats.jetstream.errors import UnconfirmedError, WrongLastSequenceError
+from tidings.nats.jetstream.object_store.errors import StoredInfoError
+from tidings.nats.jetstream.object_store.info import ObjectInfo
+from tidings.nats.jetstream.object_store.sources import blocks_of
+from tidings.nats.jetstream.object_store.store import Attempts, Store
+from tidings.nats.jetstream.object_store.threads import Digest
+from tidings.nats.jetstream.puback import PubAck
+from tidings.nats.jetstream.publish_async import Window
+
+__all__ = ["Progress", "Putting"]
+
+Progress: TypeAlias = Callable[[int, int | None], Any]
+"""Called with the bytes so far, and all of them where that is known."""
+
+_UNDER_WAY = 8 * 1024 * 1024  # bytes of chunks that wait for their acknowledgement
+_CLEANING = 30.0  # seconds for the removal of chunks, through cuts of the connection
+_cleaning: set[asyncio.Task[None]] = set()
+
+
+class _Chunks(Window):
+    """The window of one put. What is refused is not sent again, as it would come behind the next one."""
+
+    def retries(self, waiting: Waiting, sent_again: int) -> float | None:
+        return None
+
+
+class Putting:
+    """Puts one object.
+
+    Args:
+        store: where.
+        info: what is known of it beforehand, `nuid` and `chunk_size` among it.
+    """
+
+    def __init__(self, store: Store, info: ObjectInfo) -> None:
+        self._store = store
+        self._info = info
+        self._under_way: deque[tuple[asyncio.Future[PubAck], int]] = deque()
+        self._acknowledged = 0
+        self._may_be_stored = False
+
+    async def put(self, source: Any, total: int | None, progress: Progress | None) -> ObjectInfo:
+        """Send the bytes, then the info. Raises as `ObjectStore.put`."""
+        try:
+            info = await self._send(source, total, progress)
+            committing = asyncio.ensure_future(self._commit(info))
+            try:
+                return await asyncio.shield(committing)
+            except asyncio.CancelledError:
+                # Nobody can say whether it is stored: it comes to its end, which cannot take long.
+                await asyncio.wait([committing])
+                if not committing.cancelled() and committing.exception() is None:
+                    self._may_be_stored = True
+                raise
+        except BaseException:
+            if not self._may_be_stored:
+                await clean_up(self._store, self._info.nuid, [future for future, _ in self._under_way])
+            raise
+
+    async def _send(self, source: Any, total: int | None, progress: Progress | None) -> ObjectInfo:
+        js, size = self._store.js, self._info.chunk_size
+        limit = max(_UNDER_WAY // size, 2)
+        acks = acks_of(js.connection)
+        options = replace(
+            js.options, publish_async_err_handler=None, publish_async_ack_timeout=js.api.timeout
+        )
+        window = _Chunks(acks, js.connection, options)
+        subject = f"{self._store._write_prefix}C.{self._info.nuid}"
+        digest, stored, chunks = Digest(), 0, 0
+        async with aclosing(blocks_of(source, size)) as blocks:  # type: ignore[type-var]
+            async for block in blocks:
+                while len(self._under_way) >= limit or (self._under_way and self._under_way[0][0].done()):
+                    await self._settle_first(total, progress)
+                future, gathered = acks.send(window, subject, block, None)
+                self._under_way.append((future, len(block)))
+                stored += len(block)
+                chunks += 1
+                if gathered >= window.writer.limit:
+                    await window.writer.relieve()
+                await digest.add(block)
+        text = await digest.text()
+        while self._under_way:
+            await self._settle_first(total, progress)
+        if progress is not None and not chunks:
+            progress(0, 0)
+        return replace(self._info, size=stored, chunks=chunks, digest=text)
+
+    async def _settle_first(self, total: int | None, progress: Progress | None) -> None:
+        future, size = self._under_way[0]
+        try:
+            await future
+        except Error as error:
+            raise await self._store._explain(error) from None
+        self._under_way.popleft()
+        self._acknowledged += size
+        if progress is not None:
+            progress(self._acknowledged, total)
+
+    async def _commit(self, info: ObjectInfo) -> ObjectInfo:
+        """Store the info in the place of what is there, and remove the chunks of that."""
+        store = self._store
+        attempts = Attempts(max(store.js.api.timeout, _CLEANING))
+        unconfirmed: ObjectInfo | None = None  # what we may have replaced
+        while True:
+            there = await self._look(info.name, attempts)
+            if self._may_be_stored and there is not None and there.nuid == info.nuid:
+                revision, replaced = there.revision, unconfirmed
+                break
+            if self._may_be_stored and _revision(there) != _revision(unconfirmed):
+                # Somebody else has the name. If ours was stored before, it was replaced: as good as put.
+                await self._remove(info.nuid)
+                await self._remove(_chunks_of(unconfirmed))
+                return replace(info, mtime=datetime.now(UTC))
+            try:
+                revision = await store._write_info(info, _revision(there))
+                replaced = there
+                break
+            except WrongLastSequenceError as error:
+                if not self._may_be_stored:
+                    await attempts.after(error)
+            except (UnconfirmedError, TimeoutError) as error:
+                self._may_be_stored, unconfirmed = True, there
+                await attempts.after(error)
+        self._may_be_stored = True
+        await self._remove(_chunks_of(replaced))
+        return replace(info, revision=revision, mtime=datetime.now(UTC))
+
+    async def _look(self, name: str, attempts: Attempts) -> ObjectInfo | None:
+        while True:
+            try:
+                return await self._store._stored(name)
+            except TimeoutError as error:
+                if not self._may_be_stored:
+                    raise
+                await attempts.after(error)
+            except StoredInfoError as error:
+                raise StoredInfoError(f"{error}; delete the message before {name!r} is put again") from error
+
+    async def _remove(self, nuid: str) -> None:
+        await clean_up(self._store, nuid, [])
+
+
+async def clean_up(store: Store, nuid: str, under_way: list[asyncio.Future[PubAck]]) -> None:
+    """Remove chunks; goes on through cuts of the connection, and after a cancellation, for a while."""
+    if not nuid:
+        return
+    task = asyncio.get_running_loop().create_task(_purge(store, nuid, under_way), name=f"purge of {nuid}")
+    _cleaning.add(task)
+    task.add_done_callback(_cleaning.discard)
+    await asyncio.wait([task], timeout=store.js.api.timeout)
+
+
+async def _purge(store: Store, nuid: str, under_way: list[asyncio.Future[PubAck]]) -> None:
+    if under_way:  # a chunk that is stored behind the purge would stay
+        await asyncio.wait(under_way, timeout=_CLEANING)
+        for future in under_way:
+            if future.done() and not future.cancelled():
+                future.exception()
+    attempts = Attempts(_CLEANING)
+    while True:
+        try:
+            return await store._purge_chunks(nuid)
+        except ConnectionClosedError:
+            return
+        except TimeoutError as error:
+            try:
+                await attempts.after(error)
+            except TimeoutError as over:
+                return store.js.connection.callbacks.report(over)
+        except Error as error:
+            return store.js.connection.callbacks.report(error)
+
+
+def _revision(info: ObjectInfo | None) -> int:
+    return 0 if info is None else info.revision
+
+
+def _chunks_of(info: ObjectInfo | None) -> str:
+    """What names the chunks that go with `info`, if it has any."""
+    return "" if info is None or info.deleted or info.link is not None else info.nuid
