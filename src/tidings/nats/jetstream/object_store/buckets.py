@@ -13,7 +13,7 @@ from tidings.nats.jetstream.object_store.object_store import ObjectStore
 from tidings.nats.jetstream.object_store.status import ObjectStoreStatus
 from tidings.nats.jetstream.object_store.store import Context, missing
 
-__all__ = ["Buckets"]
+__all__ = ["Buckets", "Context"]
 
 _ALL = "$O.*.C.>"
 

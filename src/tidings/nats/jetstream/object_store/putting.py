@@ -1,8 +1,8 @@
 """A put: chunks under way many at once, then the info that makes them an object.
 
-Until the info is stored nothing has changed for anybody else. It is stored only if nobody wrote the name since
-it was looked at, so of two puts at once one replaces the other, and knows whose chunks to remove; the chunks of
-a put that does not come to its end are removed as well.
+Until the info is stored nothing has changed for anybody else. It is stored only if nobody wrote the name
+since it was looked at, so of two puts at once one replaces the other, and knows whose chunks to remove; the
+chunks of a put that does not come to its end are removed as well.
 """
 
 from __future__ import annotations
@@ -178,16 +178,19 @@ async def _purge(store: Store, nuid: str, under_way: list[asyncio.Future[PubAck]
     attempts = Attempts(_CLEANING)
     while True:
         try:
-            return await store._purge_chunks(nuid)
+            await store._purge_chunks(nuid)
+            return
         except ConnectionClosedError:
             return
         except TimeoutError as error:
             try:
                 await attempts.after(error)
             except TimeoutError as over:
-                return store.js.connection.callbacks.report(over)
+                store.js.connection.callbacks.report(over)
+                return
         except Error as error:
-            return store.js.connection.callbacks.report(error)
+            store.js.connection.callbacks.report(error)
+            return
 
 
 def _revision(info: ObjectInfo | None) -> int:

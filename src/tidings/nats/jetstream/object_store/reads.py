@@ -71,8 +71,8 @@ class Reads(Store):
 
         Args:
             name, chunk_timeout, progress: as for `get`.
-            target: a path, where the file appears when all of it is there and has been looked at, in the place
-                of one that is there; or an open binary file, which has what was written until an error.
+            target: a path, where the file appears when all of it is there and has been looked at, in the
+                place of one that is there; or an open binary file, which has what was written until an error.
 
         Raises:
             OSError: the file cannot be written.
@@ -152,7 +152,7 @@ class Reads(Store):
         assert link is not None
         if not link.name:
             raise ObjectLinkError(
-                f"{info.name!r} is a link to bucket {link.bucket!r} as a whole: open that, and get an object of it"
+                f"{info.name!r} is a link to bucket {link.bucket!r} as a whole: open that, and get what is in it"
             )
         encode_name(link.name)
         store: Store = self
@@ -169,12 +169,12 @@ class Reads(Store):
             ) from error
         if target is None or target.deleted:
             raise ObjectLinkError(
-                f"link {info.name!r} leads nowhere: there is no object {link.name!r} in bucket {link.bucket!r}"
+                f"link {info.name!r} leads nowhere: {link.name!r} of bucket {link.bucket!r} is not there"
             )
         if target.link is not None:
             raise ObjectLinkError(
-                f"link {info.name!r} leads to {link.name!r} of bucket {link.bucket!r}, which is a link: only one "
-                "is followed"
+                f"link {info.name!r} leads to {link.name!r} of bucket {link.bucket!r}, which is a link, too: "
+                "only one is followed"
             )
         return store, target
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 
+from tidings.nats.core.connection import Connection
 from tidings.nats.errors import TimeoutError
 from tidings.nats.jetstream.errors import (
     MessageNotFoundError,
@@ -22,15 +23,17 @@ from tidings.nats.jetstream.publish import Publishing
 from tidings.nats.jetstream.stored import get_by_api
 from tidings.nats.jetstream.streams import Streams
 
-__all__ = ["Context", "Store", "missing"]
+__all__ = ["Attempts", "Context", "Store", "missing"]
 
-ROLLUP = {"Nats-Rollup": "sub"}
-FIRST_PAUSE, LONGEST_PAUSE = 0.005, 0.25
+_ROLLUP = {"Nats-Rollup": "sub"}
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
 """Seconds before a write that met another one is tried again."""
 
 
 class Context(Publishing, Streams):
     """What object stores need of a `JetStream`."""
+
+    connection: Connection
 
 
 class Store:
@@ -79,7 +82,7 @@ class Store:
         options: PublishOptions = {"expected_last_subject_seq": last}
         subject = f"{self._write_prefix}M.{encode_name(info.name)}"
         try:
-            return (await self.js.publish(subject, info.to_json(), headers=ROLLUP, **options)).seq
+            return (await self.js.publish(subject, info.to_json(), headers=_ROLLUP, **options)).seq
         except NoStreamResponseError as error:
             raise await self._explain(error) from error
 
@@ -110,14 +113,14 @@ class Attempts:
 
     def __init__(self, timeout: float) -> None:
         self._deadline = monotonic() + timeout
-        self._pause = FIRST_PAUSE
+        self._pause = _FIRST_PAUSE
 
     async def after(self, error: WrongLastSequenceError | UnconfirmedError | TimeoutError) -> None:
         """Wait a moment; raises `error` when there is no time for another try."""
         if monotonic() + self._pause > self._deadline:
             raise error
         await asyncio.sleep(self._pause)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
 
 def missing(bucket: str, error: StreamNotFoundError) -> ObjectStoreNotFoundError:

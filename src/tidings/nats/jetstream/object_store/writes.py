@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -170,10 +171,8 @@ class Writes(Store):
         return after
 
     async def _take_back(self, renamed: ObjectInfo) -> None:
-        try:
+        with suppress(WrongLastSequenceError):  # somebody else has the name by now
             await self._write_info(_removed(renamed, new_nuid()), renamed.revision)
-        except WrongLastSequenceError:
-            pass  # somebody else has the name by now
 
     async def add_link(self, name: str, target: ObjectInfo) -> ObjectInfo:
         """Store a link to an object, which may be of another bucket. `get` follows it.
@@ -235,7 +234,7 @@ class Writes(Store):
         limit = self.js.connection.server_info.get("max_payload") or 2**32 - 1
         if type(chunk_size) is not int or not 0 < chunk_size <= limit:
             raise InvalidObjectError(
-                f"chunk_size is 1 to {limit} bytes, the largest message that the server takes, not {chunk_size!r}"
+                f"chunk_size is 1 to {limit} bytes, what the server takes as one message, not {chunk_size!r}"
             )
 
 
