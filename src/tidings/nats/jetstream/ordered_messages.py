@@ -82,7 +82,7 @@ class OrderedMessages:
             raise StopAsyncIteration
         return message
 
-    async def open(self, mark: Msg | None = None) -> None:
+    async def open(self, mark: JetStreamMsg | None = None) -> None:
         """Make the consumer now: what is stored from here on is read, whatever `deliver_policy` says.
 
         Args:
@@ -102,8 +102,8 @@ class OrderedMessages:
                 self._delete_soon(name)  # it may have been made all the same
                 raise
 
-    async def take(self) -> Msg | None:
-        """The next message as it came off the wire, or the mark; None at the end. Raises as `next`."""
+    async def take(self) -> JetStreamMsg | None:
+        """The next message, or the mark; None at the end. Raises as `next`."""
         reading = self._reading
         if reading is not None:
             taken = reading.taken

@@ -12,6 +12,7 @@ from tidings.nats.errors import ConnectionReconnectingError, ProtocolError
 from tidings.nats.jetstream.checks import check_name
 from tidings.nats.jetstream.consumer_config import ConsumerConfig, DeliverPolicy, ReplayPolicy
 from tidings.nats.jetstream.errors import ConsumerSequenceMismatchError, NoHeartbeatError, PullError
+from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.pull import Source
 from tidings.nats.jetstream.reading import Reading, ReadingSettings
 from tidings.nats.jetstream.statuses import Verdict
@@ -102,7 +103,7 @@ class Place:
     """
 
     last_seq: int | None = None
-    mark: Msg | None = None
+    mark: JetStreamMsg | None = None
 
 
 class OrderedReading(Reading):

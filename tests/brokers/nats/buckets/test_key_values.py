@@ -235,7 +235,8 @@ async def test_a_stop_cancels_a_handler_that_takes_too_long(nats_url: str, name:
 
 
 async def test_a_handler_may_stop_the_broker(nats_url: str, name: str) -> None:
-    broker, stopped = NatsBroker(nats_url), asyncio.Event()
+    stopped, closed = asyncio.Event(), asyncio.Event()
+    broker = NatsBroker(nats_url, closed_cb=closed.set)
 
     @broker.subscriber(kv_watch=KvWatch(config(name)))
     async def handler(value: int) -> None:
@@ -247,6 +248,7 @@ async def test_a_handler_may_stop_the_broker(nats_url: str, name: str) -> None:
     await (await broker.key_value(name)).put("a", b"1")
     async with asyncio.timeout(LIMIT):
         await stopped.wait()
+        await closed.wait()
 
 
 # Declaring

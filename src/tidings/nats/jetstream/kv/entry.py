@@ -153,10 +153,12 @@ class KeyValueEntry(Generic[V]):
     @property
     def operation(self) -> Operation:
         """``"PUT"``, ``"DEL"`` or ``"PURGE"``; also where the server itself removed the key (ADR-48)."""
-        if self._operation is None:
-            msg = self._msg
-            self._operation = "PUT" if msg is None or not msg.has_headers else operation_of(_headers(msg))
-        return self._operation
+        if self._operation is not None:
+            return self._operation
+        msg = self._msg
+        operation: Operation = operation_of(_headers(msg)) if msg and msg.has_headers else "PUT"
+        self._operation = operation
+        return operation
 
     @property
     def is_deleted(self) -> bool:

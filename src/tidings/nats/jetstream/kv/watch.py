@@ -16,10 +16,10 @@ from tidings.nats.jetstream.checks import check_sequence
 from tidings.nats.jetstream.errors import ConfigError, StreamNotFoundError
 from tidings.nats.jetstream.kv.entry import Form, KeyValueEntry
 from tidings.nats.jetstream.kv.store import missing
+from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.ordered import OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
 from tidings.nats.jetstream.ordered_reading import OrderedOptions
-from tidings.nats.wire import Msg
 
 __all__ = ["KeyWatcher", "WatchSettings", "open_watcher"]
 
@@ -68,7 +68,9 @@ class KeyWatcher(Generic[V]):
     closed.
     """
 
-    def __init__(self, messages: OrderedMessages, mark: Msg, form: Form[V], ignore_deletes: bool) -> None:
+    def __init__(
+        self, messages: OrderedMessages, mark: JetStreamMsg, form: Form[V], ignore_deletes: bool
+    ) -> None:
         self._messages = messages
         self._mark = mark
         self._form = form
@@ -159,7 +161,7 @@ async def open_watcher(
     """A watcher whose consumer is there. Raises as `KeyValue.watch`."""
     consumer = OrderedConsumer(api, stream, **settings.consumer_options(subjects))
     messages = consumer.messages(heartbeat=_HEARTBEAT)
-    mark = Msg()
+    mark = JetStreamMsg()
     try:
         await messages.open(mark)
     except StreamNotFoundError as error:
