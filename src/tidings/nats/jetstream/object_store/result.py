@@ -11,6 +11,7 @@ from typing import Self
 
 from tidings.nats.errors import TimeoutError
 from tidings.nats.jetstream.errors import StreamNotFoundError
+from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.object_store.errors import (
     DigestMismatchError,
     ObjectChangedError,
@@ -22,7 +23,6 @@ from tidings.nats.jetstream.object_store.store import Store, missing
 from tidings.nats.jetstream.object_store.threads import Digest
 from tidings.nats.jetstream.ordered import OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
-from tidings.nats.wire import Msg
 
 __all__ = ["ObjectResult"]
 
@@ -99,7 +99,7 @@ class ObjectResult:
             if self._progress is not None:
                 self._progress(0, 0)
 
-    async def _open(self) -> tuple[OrderedMessages, Msg]:
+    async def _open(self) -> tuple[OrderedMessages, JetStreamMsg]:
         await self.aclose()
         store, info = self._store, self.info
         average = max(info.size // info.chunks, 1)
@@ -107,7 +107,7 @@ class ObjectResult:
         subject = f"$O.{store.bucket}.C.{info.nuid}"
         consumer = OrderedConsumer(store.js.api, store.stream_name, filter_subjects=subject)
         messages = consumer.messages(batch=batch, heartbeat=_HEARTBEAT)
-        mark = Msg()
+        mark = JetStreamMsg()
         try:
             await messages.open(mark)
         except StreamNotFoundError as error:
@@ -115,7 +115,7 @@ class ObjectResult:
         self._reading = messages
         return messages, mark
 
-    async def _next(self, messages: OrderedMessages) -> Msg | None:
+    async def _next(self, messages: OrderedMessages) -> JetStreamMsg | None:
         try:
             async with asyncio.timeout(self._timeout):
                 return await messages.take()

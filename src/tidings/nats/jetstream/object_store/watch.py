@@ -11,12 +11,11 @@ from typing import Self
 
 from tidings.nats.errors import BadSubscriptionError, TimeoutError
 from tidings.nats.jetstream.errors import ConfigError, StreamNotFoundError
-from tidings.nats.jetstream.message import parse_metadata
+from tidings.nats.jetstream.message import JetStreamMsg, parse_metadata
 from tidings.nats.jetstream.object_store.info import ObjectInfo
 from tidings.nats.jetstream.object_store.store import Store, missing
 from tidings.nats.jetstream.ordered import OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
-from tidings.nats.wire import Msg
 
 __all__ = ["ObjectWatcher", "WatchSettings", "open_watcher"]
 
@@ -44,7 +43,7 @@ class ObjectWatcher:
     closed.
     """
 
-    def __init__(self, messages: OrderedMessages, mark: Msg, bucket: str, ignore_deletes: bool) -> None:
+    def __init__(self, messages: OrderedMessages, mark: JetStreamMsg, bucket: str, ignore_deletes: bool) -> None:
         self._messages = messages
         self._mark = mark
         self._bucket = bucket
@@ -133,7 +132,7 @@ async def open_watcher(store: Store, settings: WatchSettings) -> ObjectWatcher:
         else "last_per_subject",
     )
     messages = consumer.messages(heartbeat=_HEARTBEAT)
-    mark = Msg()
+    mark = JetStreamMsg()
     try:
         await messages.open(mark)
     except StreamNotFoundError as error:
