@@ -12,6 +12,8 @@ from tidings.nats.jetstream.stream_config import Placement, Storage, StreamConfi
 
 __all__ = ["ObjectStoreConfig", "config_of"]
 
+_DUPLICATE_WINDOW = 120.0  # seconds; what is kept for a shorter time has that as its window
+
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectStoreConfig:
@@ -52,11 +54,13 @@ class ObjectStoreConfig:
         check_bucket(self.bucket)
         if type(self.max_bytes) is not int or (self.max_bytes < 1 and self.max_bytes != -1):
             raise ConfigError(f"max_bytes is a number of bytes, or -1 for no limit, not {self.max_bytes!r}")
+        window = min(_DUPLICATE_WINDOW, self.ttl) if self.ttl else _DUPLICATE_WINDOW
         fields: dict[str, Any] = {
             "name": stream_of(self.bucket),
             "subjects": [f"$O.{self.bucket}.C.>", f"$O.{self.bucket}.M.>"],
             "description": self.description,
             "max_age": self.ttl,
+            "duplicate_window": window,
             "max_bytes": self.max_bytes,
             "storage": self.storage,
             "num_replicas": self.replicas,

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from tidings.nats.errors import ConnectionClosedError, Error, TimeoutError
 from tidings.nats.jetstream.acks import Waiting, acks_of
-from tidings.nats.jetstream.errors import UnconfirmedError, WrongLastSequenceError
+from tidings.nats.jetstream.errors import NoStreamResponseError, UnconfirmedError, WrongLastSequenceError
 from tidings.nats.jetstream.object_store.errors import StoredInfoError
 from tidings.nats.jetstream.object_store.info import ObjectInfo
 from tidings.nats.jetstream.object_store.sources import blocks_of
@@ -84,7 +84,7 @@ class Putting:
             js.options, publish_async_err_handler=None, publish_async_ack_timeout=js.api.timeout
         )
         window = _Chunks(acks, js.connection, options)
-        subject = f"{self._store._write_prefix}C.{self._info.nuid}"
+        subject = f"{self._store._prefix}C.{self._info.nuid}"
         digest, stored, chunks = Digest(), 0, 0
         async with aclosing(blocks_of(source, size)) as blocks:  # type: ignore[type-var]
             async for block in blocks:
@@ -107,9 +107,9 @@ class Putting:
     async def _settle_first(self, total: int | None, progress: Progress | None) -> None:
         future, size = self._under_way[0]
         try:
-            await future
-        except Error as error:
-            raise await self._store._explain(error) from None
+            self._store._check(await future)
+        except NoStreamResponseError as error:
+            raise await self._store._explain(error) from error
         self._under_way.popleft()
         self._acknowledged += size
         if progress is not None:

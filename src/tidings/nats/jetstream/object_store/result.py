@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import io
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from types import TracebackType
@@ -57,8 +58,12 @@ class ObjectResult:
 
     async def read(self) -> bytes:
         """All of it. Raises as `chunks`."""
+        # Not a list of chunks, which would take as much memory again.
+        gathered = io.BytesIO()
         async with aclosing(self.chunks()) as chunks:  # type: ignore[type-var]
-            return b"".join([chunk async for chunk in chunks])
+            async for chunk in chunks:
+                gathered.write(chunk)
+        return gathered.getvalue()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self.chunks()

@@ -16,9 +16,10 @@ from tidings.nats.jetstream.errors import (
 )
 from tidings.nats.jetstream.headers import PublishOptions
 from tidings.nats.jetstream.infos import StreamInfo
-from tidings.nats.jetstream.object_store.errors import ObjectStoreNotFoundError
+from tidings.nats.jetstream.object_store.errors import ObjectStoreError, ObjectStoreNotFoundError
 from tidings.nats.jetstream.object_store.info import ObjectInfo
 from tidings.nats.jetstream.object_store.names import bucket_of, encode_name
+from tidings.nats.jetstream.puback import PubAck
 from tidings.nats.jetstream.publish import Publishing
 from tidings.nats.jetstream.stored import get_by_api
 from tidings.nats.jetstream.streams import Streams
@@ -49,10 +50,9 @@ class Store:
         self.js = js
         self.stream_name = info.config.name
         self.bucket = bucket_of(info.config.name)
+        # Also for another domain: servers map $JS.<domain>.API.$KV.> to $KV.>, and nothing to $O.>, which
+        # leaf nodes let through.
         self._prefix = f"$O.{self.bucket}."
-        # In another domain what is written is told by the prefix of its API.
-        api_prefix = js.api.prefix
-        self._write_prefix = self._prefix if api_prefix == "$JS.API" else f"{api_prefix}.{self._prefix}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.bucket!r}>"
@@ -80,11 +80,22 @@ class Store:
             The rest as `JetStream.publish`.
         """
         options: PublishOptions = {"expected_last_subject_seq": last}
-        subject = f"{self._write_prefix}M.{encode_name(info.name)}"
+        subject = f"{self._prefix}M.{encode_name(info.name)}"
         try:
-            return (await self.js.publish(subject, info.to_json(), headers=_ROLLUP, **options)).seq
+            ack = await self.js.publish(subject, info.to_json(), headers=_ROLLUP, **options)
         except NoStreamResponseError as error:
             raise await self._explain(error) from error
+        return self._check(ack).seq
+
+    def _check(self, ack: PubAck) -> PubAck:
+        """Refuse the acknowledgement of a store of the same name that is nearer. Raises ObjectStoreError."""
+        domain = self.js.options.domain
+        if domain is not None and ack.domain != domain:
+            raise ObjectStoreError(
+                f"an object store {self.bucket!r} of domain {ack.domain!r} took what was for that of "
+                f"{domain!r}: stores that are joined by leaf nodes need different names"
+            )
+        return ack
 
     async def _purge_chunks(self, nuid: str) -> None:
         if nuid:

@@ -43,7 +43,9 @@ class ObjectWatcher:
     closed.
     """
 
-    def __init__(self, messages: OrderedMessages, mark: JetStreamMsg, bucket: str, ignore_deletes: bool) -> None:
+    def __init__(
+        self, messages: OrderedMessages, mark: JetStreamMsg, bucket: str, ignore_deletes: bool
+    ) -> None:
         self._messages = messages
         self._mark = mark
         self._bucket = bucket
