@@ -224,6 +224,26 @@ SERVICE_ROWS = (
     ),
 )
 
+ENDPOINTS = ("tidings-svc", "natsio-svc", "nats-py-svc")
+# Services of ADR-32: the same requests as above, answered by an endpoint.
+ENDPOINT_ROWS = (
+    Row(
+        "svc-request",
+        "service endpoint: sequential round trip",
+        "client.request",
+        ENDPOINTS,
+        Unit.TIME,
+        loops=ONE,
+    ),
+    Row(
+        "svc-requests",
+        "service endpoint: 100 concurrent requesters",
+        "client.concurrent_requests",
+        ENDPOINTS,
+        loops=ONE,
+    ),
+)
+
 IMPORT_ROWS = (
     Row(
         "import-client",
@@ -252,6 +272,7 @@ ROWS = (
     *KV_ROWS,
     *OBJECT_ROWS,
     *SERVICE_ROWS,
+    *ENDPOINT_ROWS,
     *IMPORT_ROWS,
 )
 
@@ -283,6 +304,7 @@ TARGETS = (
     Target("chain", "faststream", 20, ours="tidings-services"),
     Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
     Target("pulled", "faststream", 15, ours="tidings-services"),
+    Target("svc-requests", "nats-py-svc", 2, ours="tidings-svc"),
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),
 )

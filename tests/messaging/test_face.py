@@ -51,3 +51,4 @@ def test_the_framework_loads_no_guest_that_is_not_asked_for() -> None:
     loaded = run("import sys, tidings.brokers.nats; print(*sys.modules)").split()
     assert "msgspec" not in loaded
     assert "pydantic" not in loaded
+    assert "tidings.nats.services" not in loaded

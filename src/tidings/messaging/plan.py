@@ -39,7 +39,7 @@ from .settling import Settling, settling_for
 from .signature import Signature, describe, read_signature
 from .validation import encoder_for, untouched
 
-__all__ = ["plan_for"]
+__all__ = ["plan_for", "surroundings_of"]
 
 Call: TypeAlias = Callable[..., Awaitable[Any]]
 Run: TypeAlias = Callable[[Any], Awaitable[bool]]
@@ -48,6 +48,8 @@ Run: TypeAlias = Callable[[Any], Awaitable[bool]]
 
 def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -> Handle:
     """What to await with each native message of `source`, or each list of them where it has a `batch`.
+
+    It gives False where the handler, or a publisher of it, failed.
 
     Raises:
         SetupError: the handler asks for something that cannot be, or the source does.
@@ -59,10 +61,10 @@ def plan_for(handler: Callable[..., Any], broker: Broker[Any], source: Source) -
 
 
 def _whichever_is_free(plans: list[Handle]) -> Handle:
-    async def handle(native: Any) -> None:
+    async def handle(native: Any) -> object:
         plan = plans.pop()
         try:
-            await plan(native)
+            return await plan(native)
         finally:
             plans.append(plan)
 
@@ -74,7 +76,7 @@ def _plan(
 ) -> Handle:
     signature = read_signature(handler)
     _check(handler, signature)
-    surroundings = _surroundings(broker, source)
+    surroundings = surroundings_of(broker, source)
     encode = encoder_for(signature.returns, validate=surroundings.validate, encoder=broker.options.encoder)
     sends = [output.sender() for output in broker.outputs_of(handler)]
     message_of = broker.adapter.message_factory(source)
@@ -114,7 +116,8 @@ def _check(handler: Callable[..., Any], signature: Signature) -> None:
         raise SetupError(f"{describe(handler)} yields: a handler returns its one result")
 
 
-def _surroundings(broker: Broker[Any], source: Source) -> Surroundings:
+def surroundings_of(broker: Broker[Any], source: Source) -> Surroundings:
+    """What the handlers of a source may ask for."""
     return Surroundings(
         channel=source.channel,
         message_type=broker.adapter.message_type_of(source),

@@ -72,8 +72,12 @@ class Subscriber:
         if self not in self.broker.subscribers:
             self.broker.subscribers.append(self)
         handle = plan_for(self._handler, self.broker, self.source)
-        self._stop = await self.broker.adapter.listen(self.source, handle)
+        self._stop = await self.broker.adapter.listen(self.described(self._handler), handle)
         self.broker.logger.debug("%s listens to %s", describe(self._handler), self.source.channel)
+
+    def described(self, handler: Callable[..., Any]) -> Source:
+        """The source, as the adapter is to know it; a subclass adds what the handler says of it."""
+        return self.source
 
     async def stop(self) -> None:
         """Stop listening; what was delivered is handled first.
@@ -113,10 +117,17 @@ class SubscriberMethod(Generic[P]):
 
     ``subscriber = SubscriberMethod(NatsSource)`` in the class, so that the options of a source are
     declared by its dataclass and nowhere else.
+
+    Args:
+        declare: makes a source of the options.
+        make: makes a subscriber of it.
     """
 
-    def __init__(self, declare: Callable[P, Source]) -> None:
+    def __init__(
+        self, declare: Callable[P, Source], make: Callable[[Broker[Any], Any], Subscriber] = Subscriber
+    ) -> None:
         self._declare = declare
+        self._make = make
 
     @overload
     def __get__(self, broker: None, owner: type) -> "SubscriberMethod[P]": ...
@@ -127,7 +138,7 @@ class SubscriberMethod(Generic[P]):
             return self
 
         def subscriber(*args: P.args, **kwargs: P.kwargs) -> Subscriber:
-            made = Subscriber(broker, self._declare(*args, **kwargs))
+            made = self._make(broker, self._declare(*args, **kwargs))
             broker.subscribers.append(made)
             return made
 

@@ -46,7 +46,9 @@ __all__ = [
     "encoder_for",
     "field_errors",
     "fields_reader",
+    "fields_schema",
     "reader_for",
+    "schema_of",
     "untouched",
 ]
 
@@ -269,6 +271,34 @@ def _struct_codec(annotation: Any) -> tuple[Check, Dump]:
 def _pydantic_codec(annotation: Any) -> tuple[Check, Dump]:
     adapter = _adapter(annotation)
     return adapter.validator.validate_python, partial(adapter.serializer.to_json, by_alias=True)
+
+
+def schema_of(annotation: Any, *, of_result: bool = False) -> dict[str, Any] | None:
+    """The JSON schema of a body that is read as, or with `of_result` made from, an `annotation`.
+
+    None where nothing is known of it: bytes, what is not annotated, and what has no JSON form.
+    """
+    members = set(members_of(annotation))
+    if is_untyped(annotation) or is_exempt(annotation) or members & {bytes} or members == {type(None)}:
+        return None
+    if mentions_struct(annotation):
+        try:
+            schema: dict[str, Any] = _msgspec().json.schema(annotation)
+        except TypeError:
+            return None
+        return schema
+    from pydantic.errors import PydanticInvalidForJsonSchema
+
+    try:
+        return _adapter(annotation).json_schema(mode="serialization" if of_result else "validation")
+    except PydanticInvalidForJsonSchema:
+        return None
+
+
+def fields_schema(fields: Mapping[str, tuple[Any, Any]]) -> dict[str, Any] | None:
+    """The JSON schema of an object that has a field for each parameter, as `fields_reader` reads it."""
+    schema = schema_of(_fields_class(fields))
+    return None if schema is None else {key: value for key, value in schema.items() if key != "title"}
 
 
 def field_errors(error: Exception, parameter: str | None = "") -> tuple[FieldError, ...]:

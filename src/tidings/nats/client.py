@@ -11,6 +11,8 @@ from tidings.nats.core.options import options_from
 if TYPE_CHECKING:
     from tidings.nats.core.connect_options import ConnectOptions
     from tidings.nats.jetstream import ContextOptions, JetStream
+    from tidings.nats.services import Service, ServiceOptions, Services
+    from tidings.nats.system import System
 
 __all__ = ["Client", "connect"]
 
@@ -32,6 +34,52 @@ class Client(Connection):
         from tidings.nats.jetstream import JetStream, JetStreamOptions
 
         return JetStream(self, JetStreamOptions(**options))
+
+    async def add_service(self, name: str, version: str, **options: Unpack[ServiceOptions]) -> Service:
+        """Start a service, which others can find (ADR-32); endpoints are added to what it returns.
+
+        Returns when the server knows of it, or at once while the connection is away.
+
+        Args:
+            name, version, options: see `tidings.nats.services.ServiceConfig`.
+
+        Raises:
+            ServiceConfigError: a value that a service cannot have; nothing was sent (a ValueError).
+            PermissionsError: the server refuses a subscription for discovery, below ``$SRV``.
+            ConnectionClosedError, ConnectionDrainingError, FlushTimeoutError: there is no server to tell.
+            TypeError: an option that there is not.
+        """
+        from tidings.nats.services import Service, ServiceConfig
+
+        service = Service(self, ServiceConfig(name, version, **options))
+        await service.start()
+        return service
+
+    def services(self, *, prefix: str = "$SRV", timeout: float = 2.0, stall: float = 0.3) -> Services:
+        """Find services and call them; costs nothing.
+
+        Args:
+            prefix, timeout, stall: see `tidings.nats.services.Services`; times in seconds.
+
+        Raises:
+            ServiceConfigError: an option that cannot work (a ValueError).
+        """
+        from tidings.nats.services import Services
+
+        return Services(self, prefix=prefix, timeout=timeout, stall=stall)
+
+    def system(self, *, timeout: float = 5.0, stall: float = 0.3, expected: int = 0) -> System:
+        """Ask servers about themselves, as a user of the system account; costs nothing.
+
+        Args:
+            timeout, stall, expected: see `tidings.nats.system.System`; times in seconds.
+
+        Raises:
+            ValueError: an option that cannot work.
+        """
+        from tidings.nats.system import System
+
+        return System(self, timeout=timeout, stall=stall, expected=expected)
 
 
 async def connect(

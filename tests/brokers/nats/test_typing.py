@@ -10,11 +10,11 @@ import pytest
 GOOD = """
 from typing import Annotated, assert_type
 from tidings import Batch, Context, Depends, Header, Logger, NoCast, Path
-from tidings.brokers.nats import NatsBroker, NatsMessage
+from tidings.brokers.nats import KvWatch, NatsBroker, NatsMessage
 from tidings.messaging.publisher import Publisher
 from tidings.messaging.subscriber import Subscriber
 from tidings.nats import Client
-from tidings.nats.jetstream import PubAck
+from tidings.nats.jetstream import KeyValue, PubAck
 
 broker = NatsBroker("nats://localhost:4222", name="x", validate=False, graceful_timeout=1.0)
 
@@ -45,7 +45,11 @@ async def main() -> None:
         assert_type(entered.client, Client)
         assert_type(await entered.publish(1, "x"), None)
         assert_type(await entered.publish(1, "x", stream="S", msg_id="a", timeout=1), PubAck)
+        assert_type(entered.endpoint("sum", service="calc", version="1.0.0", workers=2), Subscriber)
         entered.subscriber("x", stream="S", durable="d", workers=2, batch=Batch(5), deliver_policy="new")
+        entered.subscriber(kv_watch="bucket")
+        entered.subscriber("a.{b}", kv_watch=KvWatch("bucket", updates_only=True), declare="never")
+        assert_type(await entered.key_value("bucket", declare="update"), KeyValue)
         answer = await entered.request(1, "x")
         assert_type(answer, NatsMessage)
         assert_type(await answer.decode(int), int)
@@ -59,6 +63,7 @@ broker = NatsBroker()
 broker.subscriber("x", queues="y")
 broker.subscriber("x", queue=1)
 broker.publisher()
+broker.endpoint("sum")
 
 @broker.subscriber("x")
 async def handler(body: int) -> str:
@@ -79,4 +84,4 @@ def test_mypy_sees_what_is_right_and_what_is_wrong(tmp_path: Path) -> None:
     good = check(["mypy", "--strict"], GOOD, tmp_path)
     assert good.returncode == 0, good.stdout
     bad = check(["mypy", "--strict"], BAD, tmp_path)
-    assert bad.stdout.count(": error:") == 6, bad.stdout
+    assert bad.stdout.count(": error:") == 7, bad.stdout

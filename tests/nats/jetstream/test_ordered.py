@@ -11,7 +11,7 @@ from tests.proxy import Proxy
 
 from tidings.nats import connect
 from tidings.nats.errors import BadSubscriptionError, ConnectionClosedError
-from tidings.nats.jetstream import Stream
+from tidings.nats.jetstream import OrderedConsumer, Stream
 from tidings.nats.jetstream.errors import (
     ConfigError,
     ConsumerSequenceMismatchError,
@@ -23,6 +23,9 @@ from tidings.nats.jetstream.pull import Source
 from tidings.nats.jetstream.reading import ReadingSettings
 from tidings.nats.server import NatsServer
 from tidings.nats.wire import Msg
+
+# A pull that came together with the end of its consumer is answered by nobody: its heartbeats tell.
+BRISK: Any = {"expires": 2, "heartbeat": 0.5, "on_error": lambda _: None}
 
 
 async def left(stream: Stream) -> list[str]:
@@ -133,6 +136,48 @@ async def test_survives_deletion_cuts_and_purges(nats_url: str, name: str) -> No
         assert sequences(found) == list(range(1, 4001))
         assert len(errors) >= 4
         assert await left(stream) == []
+
+
+async def test_new_messages_are_not_missed_before_the_first_one(nats_url: str, name: str) -> None:
+    """A consumer that goes before it delivered anything is followed by one that begins where it did."""
+    async with (
+        numbered(nats_url, name, 5) as (client, stream),
+        stream.ordered_consumer(deliver_policy="new").messages(**BRISK) as messages,
+    ):
+        await messages.open()
+        await stream.delete_consumer(messages.name)
+        await fill(client, f"{name}.n", 2, 6)
+        assert [numbers([await messages.next(20)]) for _ in range(2)] == [[6], [7]]
+
+
+async def test_new_messages_of_a_stream_that_was_empty(nats_url: str, name: str) -> None:
+    async with (
+        numbered(nats_url, name) as (client, stream),
+        stream.ordered_consumer(deliver_policy="new").messages(**BRISK) as messages,
+    ):
+        await messages.open()
+        await stream.delete_consumer(messages.name)
+        await fill(client, f"{name}.n", 1, 1)
+        assert numbers([await messages.next(20)]) == [1]
+
+
+async def test_the_end_comes_though_the_rest_is_removed(nats_url: str, name: str) -> None:
+    async with numbered(nats_url, name, 2000) as (_client, stream):
+        reading = stream.ordered_consumer().messages(until_end=True, batch=50, expires=1, heartbeat=0.3)
+        async with reading as messages:
+            found = [await messages.next(20)]
+            await stream.purge()
+            found += await asyncio.wait_for(collect(messages), 20)
+        assert sequences(found) == list(range(1, len(found) + 1))
+        assert len(found) < 2000
+
+
+async def test_what_cannot_be_opened_ends(nats_url: str, name: str) -> None:
+    async with await connect(nats_url) as client:
+        messages = OrderedConsumer(client.jetstream().api, name).messages()
+        with pytest.raises(StreamNotFoundError):
+            await messages.open()
+        assert [message async for message in messages] == []
 
 
 async def test_survives_a_restart_of_its_server(nats_server: NatsServer, name: str) -> None:

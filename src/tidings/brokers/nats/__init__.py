@@ -3,19 +3,23 @@
 from typing import TYPE_CHECKING, Any
 
 from .broker import NatsBroker
+from .endpoints import NatsEndpoint
 from .message import NatsMessage
 from .options import KvWatch, NatsDestination, NatsSource, Pull
 
 if TYPE_CHECKING:
     from .key_message import NatsKeyMessage
+    from .serving import NatsRequestMessage
     from .stream_message import NatsStreamMessage
 
 __all__ = [
     "KvWatch",
     "NatsBroker",
     "NatsDestination",
+    "NatsEndpoint",
     "NatsKeyMessage",
     "NatsMessage",
+    "NatsRequestMessage",
     "NatsSource",
     "NatsStreamMessage",
     "Pull",
@@ -32,4 +36,8 @@ def __getattr__(name: str) -> Any:
         from .key_message import NatsKeyMessage
 
         return NatsKeyMessage
+    if name == "NatsRequestMessage":  # likewise with services
+        from .serving import NatsRequestMessage
+
+        return NatsRequestMessage
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from tidings.messaging.errors import NotConnectedError, PublishError, RemoteErro
 from tidings.messaging.message import Message
 from tidings.nats import Client, ConnectOptions, DrainTimeoutError, Error, Subscription, connect
 
+from .endpoints import NatsEndpoint
 from .errors import translated
 from .message import NatsMessage
 from .options import NatsDestination, NatsSource
@@ -22,6 +23,7 @@ if TYPE_CHECKING:  # JetStream is loaded by who uses it
     from tidings.nats.jetstream import ContextOptions, JetStream, PubAck, PublishOptions
 
     from .listening import StreamListening
+    from .serving import Serving
     from .watching import KeyListening
 
 __all__ = ["DEFAULT_SERVER", "SERVERS_VARIABLE", "NatsAdapter"]
@@ -34,7 +36,7 @@ ERROR = "Nats-Service-Error"
 ERROR_CODE = "Nats-Service-Error-Code"
 
 
-class NatsAdapter(Adapter[NatsSource, NatsDestination]):
+class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
     """Core NATS over one `tidings.nats.Client`.
 
     Args:
@@ -65,6 +67,7 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         self._jetstream: JetStream | None = None
         self._subscriptions: list[Subscription] = []
         self._listenings: list[StreamListening | KeyListening] = []
+        self._serving: Serving | None = None
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
 
@@ -136,7 +139,7 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             await client.close()
             workers = [worker for each in self._subscriptions for worker in each.stop()]
             if self._client is client:
-                self._client = self._jetstream = None
+                self._client = self._jetstream = self._serving = None
             self._subscriptions.clear()
             drain.cancel()
             await asyncio.wait([drain, *workers], timeout=_PATIENCE)
@@ -152,8 +155,10 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
             return False
         return True
 
-    async def listen(self, source: NatsSource, handle: Handle) -> Stop:
+    async def listen(self, source: NatsSource | NatsEndpoint, handle: Handle) -> Stop:
         """Subscribe, or make ready to read from the source's stream."""
+        if isinstance(source, NatsEndpoint):
+            return await self._serve(source, handle)
         if source.kv_watch is not None:
             from .watching import KeyListening
 
@@ -191,6 +196,20 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
 
         return stop
 
+    async def _serve(self, source: NatsEndpoint, handle: Handle) -> Stop:
+        from .serving import Serving
+
+        serving = self._serving = self._serving or Serving(self.client)
+        endpoint = await serving.add(source, handle)
+        self._subscriptions.append(endpoint.subscription)
+
+        async def stop(timeout: float) -> int:
+            left = await self._end(endpoint.subscription, timeout)
+            await serving.leave(timeout)
+            return left
+
+        return stop
+
     async def _end(self, subscription: Subscription, timeout: float) -> int:
         # Ended by its own handler it still runs; `close` must know.
         if subscription in self._subscriptions and asyncio.current_task() not in subscription.tasks:
@@ -220,8 +239,13 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
         for listening in self._listenings:
             listening.begin()
 
-    def message_type_of(self, source: NatsSource) -> type[NatsMessage]:
-        """`NatsStreamMessage` for one of a stream, `NatsKeyMessage` for keys."""
+    def message_type_of(self, source: NatsSource | NatsEndpoint) -> type[NatsMessage]:
+        """`NatsStreamMessage` for one of a stream, `NatsKeyMessage` for keys, `NatsRequestMessage` for one of
+        an endpoint."""
+        if isinstance(source, NatsEndpoint):
+            from .serving import NatsRequestMessage
+
+            return NatsRequestMessage
         if source.kv_watch is not None:
             from .key_message import NatsKeyMessage
 
@@ -232,16 +256,16 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
 
         return NatsStreamMessage
 
-    def message_factory(self, source: NatsSource) -> Callable[[Any], NatsMessage]:
+    def message_factory(self, source: NatsSource | NatsEndpoint) -> Callable[[Any], NatsMessage]:
         """Messages that know the named parts of the subject."""
         make, pattern = self.message_type_of(source), source.pattern
-        if source.kv_watch is not None:
+        if isinstance(source, NatsSource) and source.kv_watch is not None:
             return lambda change: make(change.entry, pattern)
         return (lambda native: make(native, pattern)) if pattern.names else make
 
-    def settler(self, source: NatsSource) -> Settler | None:
+    def settler(self, source: NatsSource | NatsEndpoint) -> Settler | None:
         """What settles messages of a stream; None where its consumer does not want to hear of them."""
-        if source.stream is None:
+        if isinstance(source, NatsEndpoint) or source.stream is None:
             return None
         from .declaring import consumer_config, settles
         from .stream_message import NatsSettler
@@ -327,6 +351,8 @@ class NatsAdapter(Adapter[NatsSource, NatsDestination]):
 
     async def reply_error(self, message: Message[Any], code: str, description: str) -> None:
         """Publish the error headers of ADR-32 and no body to the reply subject."""
+        if isinstance(message, NatsMessage):
+            message.note_error(code, description)
         headers = {
             "correlation_id": message.correlation_id,
             ERROR_CODE: _one_line(code),

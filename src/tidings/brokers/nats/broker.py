@@ -10,6 +10,7 @@ from tidings.messaging.subscriber import SubscriberMethod
 from tidings.nats import Client, ConnectOptions
 
 from .adapter import NatsAdapter
+from .endpoints import EndpointSubscriber, NatsEndpoint
 from .message import NatsMessage
 from .options import NatsDestination, NatsKeywords, NatsSource
 
@@ -39,10 +40,12 @@ class NatsBroker(Broker[NatsAdapter]):
         options: those of every broker (`BrokerOptions`) and those of the NATS client
             (`tidings.nats.Options`), for example ``name="shop", max_reconnect_attempts=-1``.
 
-    `subscriber` takes what `NatsSource` takes, `publisher` what `NatsDestination` takes.
+    `subscriber` takes what `NatsSource` takes, `endpoint` what `NatsEndpoint` takes, `publisher` what
+    `NatsDestination` takes.
     """
 
     subscriber = SubscriberMethod(NatsSource)
+    endpoint = SubscriberMethod(NatsEndpoint, EndpointSubscriber)
     publisher = PublisherMethod(NatsDestination)
 
     def __init__(

@@ -57,5 +57,8 @@ class NatsMessage(Message[Msg]):
         pattern: SubjectPattern | None = self.route
         return pattern.match(self.raw.subject) if pattern else {}
 
+    def note_error(self, code: str, description: str) -> None:
+        """Called when it is answered with an error; a subclass may count them."""
+
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})

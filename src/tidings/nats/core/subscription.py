@@ -192,7 +192,7 @@ class Subscription(Route):
 
     def _tell_dropping(self) -> None:
         error = SlowConsumerError(self.subject, self.sid, self.dropped)
-        self._home.report(error)
+        self.report(error)
         if self.policy == ERROR:
             self.fail(error)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -52,6 +52,7 @@ class OrderedMessages:
         self._settings = settings
         self._until_end = until_end
         self._place = Place()
+        self._recheck: Callable[[], Awaitable[None]] | None = None
         self._prefix = options.name_prefix or api.connection.new_inbox().rpartition(".")[2]
         self._serial = 0
         self._handed = 0
@@ -82,17 +83,22 @@ class OrderedMessages:
             raise StopAsyncIteration
         return message
 
-    async def open(self, mark: JetStreamMsg | None = None) -> None:
+    async def open(
+        self, mark: JetStreamMsg | None = None, recheck: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
         """Make the consumer now: what is stored from here on is read, whatever `deliver_policy` says.
 
         Args:
             mark: handed out by `take` once, behind the messages that are stored now, or at once if there are
                 none.
+            recheck: awaited when another consumer was made, before it is read from; a StreamNotFoundError
+                that it raises ends the reading.
 
         Raises:
             StreamNotFoundError, JetStreamError, ConnectionClosedError: it cannot be read.
         """
         self._place.mark = mark
+        self._recheck = recheck
         async with self._turn:
             name = self._next_name()
             try:
@@ -238,10 +244,12 @@ class OrderedMessages:
         name = self._next_name()
         try:
             consumer = await self._create(name)
-        except asyncio.CancelledError:
+            if self._recheck is not None:
+                await self._recheck()
+        except (asyncio.CancelledError, StreamNotFoundError):
             self._delete_soon(name)
             raise
-        except (StreamNotFoundError, ConnectionClosedError, ConnectionDrainingError):
+        except (ConnectionClosedError, ConnectionDrainingError):
             raise
         except Error as error:
             refused = isinstance(error, BadRequestError | ConfigError) and not isinstance(

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from tests.proxy import Proxy
 
 from tidings.nats import Client, connect
-from tidings.nats.errors import ConnectionClosedError, Error, MaxPayloadError
+from tidings.nats.errors import ConnectionClosedError, Error, MaxPayloadError, TimeoutError
 from tidings.nats.jetstream.errors import ConfigError, LimitError, NotFoundError, WrongLastSequenceError
 from tidings.nats.jetstream.kv import KeyValue, KeyValueConfig
 from tidings.nats.jetstream.kv.errors import (
@@ -346,6 +347,24 @@ async def test_a_bucket_that_is_gone(nats_url: str, name: str) -> None:
                 await attempt
         with pytest.raises(BucketNotFoundError):
             await kv.keys()
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_no_answer_in_time(nats_url: str, name: str, direct: bool) -> None:
+    async with Proxy(nats_url) as proxy, await connect(proxy.url) as client:
+        kv = await made(client, name, direct=direct)
+        with proxy.deaf():
+            for attempt in (
+                kv.get("a", timeout=0.05),
+                kv.get("a", 1, timeout=0.05),
+                kv.put("a", b"", timeout=0.05),
+                kv.create("a", b"", timeout=0.05),
+                kv.update("a", b"", 1, timeout=0.05),
+                kv.delete("a", timeout=0.05),
+                kv.purge("a", timeout=0.05),
+            ):
+                with pytest.raises(TimeoutError):
+                    await attempt
 
 
 async def test_a_closed_client(nats_url: str, name: str) -> None:

@@ -214,6 +214,32 @@ async def test_a_bucket_that_is_deleted_ends_it(nats_url: str, name: str) -> Non
                 await watcher.updates(timeout=20)
 
 
+async def test_a_bucket_that_is_made_anew_ends_it(nats_url: str, name: str) -> None:
+    """It counts from 1 again: who read on behind the last revision would miss what is there."""
+    async with Proxy(nats_url) as proxy, await connect(nats_url) as writer:
+        kv = await filled(writer, name)
+        async with await connect(
+            proxy.url, reconnect_time_wait=0.01, max_reconnect_attempts=-1, error_cb=lambda error: None
+        ) as client:
+            there = await client.jetstream(timeout=1.0).key_value(name)
+            async with await there.watch() as watcher:
+                await watcher.initial()
+                async with proxy.away():
+                    await away(client)
+                    await writer.jetstream().delete_key_value(name)
+                    await (await made(writer, name)).put("a", b"new")
+                with pytest.raises(BucketNotFoundError, match="another one"):
+                    await watcher.updates(timeout=20)
+            async with await there.watch() as watcher:  # the handle goes on with the other one
+                (entry,) = await watcher.initial()
+                assert entry.value == b"new"
+                proxy.cut()
+                await kv.put("b", b"2")
+                second = await watcher.updates(timeout=20)
+                assert second is not None
+                assert second.key == "b"
+
+
 async def test_keys_that_go_while_they_are_read(nats_url: str, name: str) -> None:
     """The rest of the initial entries is purged: the mark comes nevertheless."""
     async with await connect(nats_url) as client:

@@ -12,7 +12,7 @@ from tidings.nats.jetstream.message import parse_metadata
 from tidings.nats.jetstream.times import parse_time
 from tidings.nats.wire import Headers, Msg
 
-__all__ = ["KV_OPERATION", "Form", "KeyValueEntry", "Operation", "operation_of"]
+__all__ = ["KV_OPERATION", "Form", "KeyValueEntry", "Operation", "is_plain", "operation_of"]
 
 Operation: TypeAlias = Literal["PUT", "DEL", "PURGE"]
 
@@ -64,16 +64,16 @@ class KeyValueEntry(Generic[V]):
         key: str | None = None,
         revision: int = 0,
         operation: Operation | None = None,
-        created: datetime | Headers | None = None,
+        created: datetime | Msg | None = None,
     ) -> None:
         self._form = form
         self._data = data
         self._msg = msg  # as a consumer delivered it
         self._key = key
         self._revision = revision
-        self._operation = operation
-        self._created = created  # or the headers of a direct get, which tell it
-        self._delta = 0 if msg is None else None
+        self._operation: Operation | None = operation
+        self._created: datetime | Msg | None = created  # or the answer to a direct get, which tells it
+        self._delta: int | None = 0 if msg is None else None
         self._value: V | None = None
 
     @property
@@ -138,7 +138,7 @@ class KeyValueEntry(Generic[V]):
             if self._msg is not None:
                 self._created = parse_metadata(self._msg.reply).timestamp
             elif self._created is not None:
-                self._created = parse_time(self._created.get_all("Nats-Time-Stamp")[-1])
+                self._created = parse_time(self._created.headers.get_all("Nats-Time-Stamp")[-1])
         assert isinstance(self._created, datetime)
         return self._created
 
@@ -167,6 +167,11 @@ class KeyValueEntry(Generic[V]):
 
     def __repr__(self) -> str:
         return f"<{self.operation} {self.key!r} revision {self.revision} of bucket {self.bucket!r}>"
+
+
+def is_plain(block: bytes) -> bool:
+    """Whether a header block says nothing of an operation, so that it is that of a value."""
+    return b"KV-Operation" not in block and b"Nats-Marker-Reason" not in block
 
 
 def operation_of(headers: Headers) -> Operation:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from tidings.nats.errors import NoRespondersError, ProtocolError
+from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import check_sequence
 from tidings.nats.jetstream.errors import JetStreamUnavailableError, MessageNotFoundError, StreamNotFoundError
-from tidings.nats.jetstream.kv.entry import Form, KeyValueEntry, operation_of
-from tidings.nats.jetstream.kv.errors import KeyDeletedError, KeyNotFoundError
+from tidings.nats.jetstream.kv.entry import Form, KeyValueEntry, is_plain, operation_of
+from tidings.nats.jetstream.kv.errors import BucketNotFoundError, KeyDeletedError, KeyNotFoundError
 from tidings.nats.jetstream.kv.lister import KeyLister
 from tidings.nats.jetstream.kv.store import Store, missing
 from tidings.nats.jetstream.kv.watch import KeyWatcher, WatchSettings, open_watcher
@@ -21,6 +22,7 @@ __all__ = ["Reads"]
 
 V = TypeVar("V")
 _NOT_FOUND = 404
+_SEQUENCE = b"\r\nNats-Sequence: "
 
 
 class Reads(Store):
@@ -131,8 +133,17 @@ class Reads(Store):
         return await self._watch(form, [self._encode_filter(each) for each in keys or (">",)], settings)
 
     async def _watch(self, form: Form[V], encoded: list[str], settings: WatchSettings) -> KeyWatcher[V]:
-        subjects = [self._read_prefix + each for each in encoded]
-        return await open_watcher(self.js.api, self.stream_name, form, subjects, settings)
+        subjects, made = [self._read_prefix + each for each in encoded], self._created
+
+        async def recheck(since: datetime) -> None:
+            # One of the same name counts its revisions anew; reading on behind the last would miss them.
+            created = (await self._info()).created
+            if created not in (made, None) and created > since:
+                raise BucketNotFoundError(
+                    404, 10059, f"bucket {self.bucket!r} was deleted, and another one made: watch that"
+                )
+
+        return await open_watcher(self.js.api, self.stream_name, form, subjects, settings, recheck)
 
     async def history_as(self, form: Form[V], key: str) -> list[KeyValueEntry[V]]:
         """`history`, with another form of entries."""
@@ -151,11 +162,13 @@ class Reads(Store):
         """`get`, with another form of entries."""
         encoded = self._encode_key(key)
         if revision is not None:
-            entry = await self._get_revision(form, key, encoded, check_sequence("revision", revision))
+            entry = await self._get_revision(
+                form, key, encoded, check_sequence("revision", revision), timeout
+            )
         elif self._config.allow_direct:
             entry = await self._get_directly(form, key, encoded, timeout)
         else:
-            entry = await self._get_newest(form, key, encoded)
+            entry = await self._get_newest(form, key, encoded, timeout)
         if entry.operation != "PUT":
             raise KeyDeletedError(entry)
         return entry
@@ -170,40 +183,51 @@ class Reads(Store):
             )
         except NoRespondersError:
             # The bucket is gone, or allows it no more: the leader knows.
-            return await self._get_newest(form, key, encoded)
+            return await self._get_newest(form, key, encoded, timeout)
         return self._read_direct(form, key, answer)
 
     def _read_direct(self, form: Form[V], key: str, answer: Msg) -> KeyValueEntry[V]:
-        headers = answer.headers
-        sequences = headers.get_all("Nats-Sequence")
-        if not sequences:
+        block = answer.header_block or b""
+        # What was published with the message stands before what the server adds. Found without parsing the
+        # headers, which would cost as much as the rest of it.
+        at = block.rfind(_SEQUENCE)
+        if at < 0:
             if answer.status == _NOT_FOUND:
                 raise KeyNotFoundError(self.bucket, key)
             if answer.status:
                 raise status_error(answer, f"DIRECT.GET.{self.stream_name}")
-            raise ProtocolError(f"a stored message came without its sequence: {dict(headers)!r:.200}")
+            raise ProtocolError(f"a stored message came without its sequence: {block!r:.200}")
+        at += len(_SEQUENCE)
         return KeyValueEntry(
             form,
             answer.data,
             key=key,
-            revision=int(sequences[-1]),  # what was published with the message stands before it
-            operation=operation_of(headers),
-            created=headers,
+            revision=int(block[at : block.index(b"\r\n", at)]),
+            operation="PUT" if is_plain(block) else operation_of(answer.headers),
+            created=answer,
         )
 
-    async def _get_newest(self, form: Form[V], key: str, encoded: str) -> KeyValueEntry[V]:
+    async def _get_newest(
+        self, form: Form[V], key: str, encoded: str, timeout: float | None
+    ) -> KeyValueEntry[V]:
         """The last entry of a key, whatever it says, as the leader has it."""
-        stored = await self._stored(key, {"last_by_subj": self._read_prefix + encoded}, direct=False)
-        return _of_stored(form, key, stored)
+        request = {"last_by_subj": self._read_prefix + encoded}
+        return _of_stored(form, key, await self._stored(key, request, False, timeout))
 
-    async def _get_revision(self, form: Form[V], key: str, encoded: str, revision: int) -> KeyValueEntry[V]:
-        stored = await self._stored(key, {"seq": revision}, direct=self._config.allow_direct)
+    async def _get_revision(
+        self, form: Form[V], key: str, encoded: str, revision: int, timeout: float | None
+    ) -> KeyValueEntry[V]:
+        stored = await self._stored(key, {"seq": revision}, self._config.allow_direct, timeout)
         if stored.subject != self._read_prefix + encoded:
             raise KeyNotFoundError(self.bucket, key, revision)
         return _of_stored(form, key, stored)
 
-    async def _stored(self, key: str, request: dict[str, Any], direct: bool) -> StoredMsg:
+    async def _stored(
+        self, key: str, request: dict[str, Any], direct: bool, timeout: float | None
+    ) -> StoredMsg:
         api, stream = self.js.api, self.stream_name
+        if timeout is not None:
+            api = Api(api.connection, prefix=api.prefix, timeout=timeout)
         try:
             if direct:
                 try:

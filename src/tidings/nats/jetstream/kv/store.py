@@ -43,6 +43,7 @@ class Store:
         self.stream_name = config.name
         self.bucket = bucket_of(config.name)
         self._config = config
+        self._created = info.created
         self._key_codec = key_codec
         self._value_codec = value_codec
         self._read_prefix, self._write_prefix = _prefixes(config, js.api.prefix)
@@ -118,7 +119,7 @@ class Store:
             info = StreamInfo.from_wire(await self.js.api.request(f"STREAM.INFO.{self.stream_name}"))
         except StreamNotFoundError as error:
             raise missing(self.bucket, error) from error
-        self._config = info.config
+        self._config, self._created = info.config, info.created
         return info
 
     async def _explain(self, error: JetStreamError) -> JetStreamError:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -15,6 +15,7 @@ from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import check_sequence
 from tidings.nats.jetstream.errors import ConfigError, StreamNotFoundError
 from tidings.nats.jetstream.kv.entry import Form, KeyValueEntry
+from tidings.nats.jetstream.kv.errors import BucketNotFoundError
 from tidings.nats.jetstream.kv.store import missing
 from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.ordered import OrderedConsumer
@@ -24,6 +25,8 @@ from tidings.nats.jetstream.ordered_reading import OrderedOptions
 __all__ = ["KeyWatcher", "WatchSettings", "open_watcher"]
 
 V = TypeVar("V")
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 _HEARTBEAT = 5.0
 """Seconds: so soon a watcher notices that its consumer is gone, or that the rest was removed meanwhile."""
@@ -89,6 +92,8 @@ class KeyWatcher(Generic[V]):
         while True:
             try:
                 msg = await self._messages.take()
+            except BucketNotFoundError:
+                raise
             except StreamNotFoundError as error:
                 raise missing(self._form.bucket, error) from error
             if msg is None:
@@ -156,14 +161,31 @@ class KeyWatcher(Generic[V]):
 
 
 async def open_watcher(
-    api: Api, stream: str, form: Form[V], subjects: list[str], settings: WatchSettings
+    api: Api,
+    stream: str,
+    form: Form[V],
+    subjects: list[str],
+    settings: WatchSettings,
+    recheck: Callable[[datetime], Awaitable[None]],
 ) -> KeyWatcher[V]:
-    """A watcher whose consumer is there. Raises as `KeyValue.watch`."""
+    """A watcher whose consumer is there.
+
+    Args:
+        recheck: raises BucketNotFoundError when the bucket is another one than at that time.
+
+    Raises as `KeyValue.watch`.
+    """
     consumer = OrderedConsumer(api, stream, **settings.consumer_options(subjects))
     messages = consumer.messages(heartbeat=_HEARTBEAT)
-    mark = JetStreamMsg()
+    mark, began = JetStreamMsg(), _NEVER
+
+    async def is_the_same() -> None:
+        await recheck(began)
+
     try:
-        await messages.open(mark)
+        await messages.open(mark, is_the_same)
     except StreamNotFoundError as error:
         raise missing(form.bucket, error) from error
+    if messages.info is not None and messages.info.created is not None:
+        began = messages.info.created
     return KeyWatcher(messages, mark, form, settings.ignore_deletes)

@@ -82,7 +82,7 @@ class Writes(Reads):
             except WrongLastSequenceError as error:
                 conflict = error
             try:
-                found = await self._get_newest(self._form, key, encoded)
+                found = await self._get_newest(self._form, key, encoded, timeout)
             except KeyNotFoundError:
                 last = 0
             else:
