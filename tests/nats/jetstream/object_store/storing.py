@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from tidings.nats import Client
 from tidings.nats.jetstream import ObjectStore
 
-__all__ = ["MANY", "contents", "made", "nothing_left_over"]
+__all__ = ["MANY", "contents", "files", "made", "nothing_left_over", "parts"]
 
 MANY = os.urandom(300_000)
 """More than two chunks."""
@@ -36,6 +37,11 @@ async def nothing_left_over(store: ObjectStore) -> None:
             assert chunks.get(info.nuid, 0) == info.chunks
             assert len(await store.get_bytes(info.name)) == info.size
     assert (await store.status()).stream_info.state.consumer_count == 0
+
+
+def files(folder: Path) -> list[str]:
+    """The names of all that is in it."""
+    return sorted(each.name for each in folder.iterdir())
 
 
 async def parts(*given: bytes) -> AsyncIterator[bytes]:

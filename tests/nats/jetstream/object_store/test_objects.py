@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.nats.jetstream.object_store.storing import MANY, contents, made, nothing_left_over, parts
+from tests.nats.jetstream.object_store.storing import MANY, contents, files, made, nothing_left_over, parts
 
 from tidings.nats import connect
 from tidings.nats.jetstream import ObjectInfo, ObjectLink
@@ -171,7 +171,7 @@ async def test_read_into_a_file(nats_url: str, name: str, tmp_path: Path) -> Non
             await store.get_into("a", tmp_path / "none" / "copy")
         with pytest.raises(ObjectNotFoundError):
             await store.get_into("b", tmp_path / "b")
-        assert sorted(each.name for each in tmp_path.iterdir()) == ["copy", "other"]
+        assert files(tmp_path) == ["copy", "other"]
 
 
 async def test_delete_leaves_a_mark_and_no_chunks(nats_url: str, name: str) -> None:

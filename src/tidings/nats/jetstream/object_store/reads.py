@@ -152,7 +152,8 @@ class Reads(Store):
         assert link is not None
         if not link.name:
             raise ObjectLinkError(
-                f"{info.name!r} is a link to bucket {link.bucket!r} as a whole: open that, and get what is in it"
+                f"{info.name!r} is a link to bucket {link.bucket!r} as a whole: open that, and get an object "
+                "of it"
             )
         encode_name(link.name)
         store: Store = self

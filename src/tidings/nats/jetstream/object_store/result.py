@@ -42,8 +42,8 @@ class ObjectResult:
                 ...
 
     Each iteration reads the object from its beginning. Size and digest are looked at with the last chunk: an
-    iteration that comes to its end has given the object that was put. One that is left early ends at the server
-    when it is closed, as at the end of the ``async with``.
+    iteration that comes to its end has given the object that was put. One that is left early ends at the
+    server when it is closed, as at the end of the ``async with``.
 
     Attributes:
         info: of the object; behind a link that of what it leads to.
@@ -137,13 +137,14 @@ class ObjectResult:
         info = self.info
         if size != info.size:
             raise ObjectIncompleteError(
-                f"object {info.name!r} of bucket {info.bucket!r} has {size} bytes, not {info.size}: put it again"
+                f"object {info.name!r} of bucket {info.bucket!r} has {size} bytes, not {info.size}: put it "
+                "again"
             )
         # Others have written it without the padding.
         if info.digest and (await digest.text()).rstrip("=") != info.digest.rstrip("="):
             raise DigestMismatchError(
-                f"object {info.name!r} of bucket {info.bucket!r} has another digest than what was put: read it "
-                "from another replica, or put it again"
+                f"object {info.name!r} of bucket {info.bucket!r} has another digest than what was put: read "
+                "it from another replica, or put it again"
             )
 
     async def _why(self, what: str) -> Exception:

@@ -51,9 +51,9 @@ class Writes(Store):
     ) -> ObjectInfo:
         """Store an object, in the place of the one of that name if there is one.
 
-        Readers have the old one until all of the new one is stored. Fails it on the way (the source raises, the
-        connection is cut, it is cancelled), then the old one stays as it is and what was sent is removed. Of
-        several puts at once the last one to end stays.
+        Readers have the old one until all of the new one is stored. Fails it on the way (the source raises,
+        the connection is cut, it is cancelled), then the old one stays as it is and what was sent is removed.
+        Of several puts at once the last one to end stays.
 
         Args:
             name: any text but an empty one.
@@ -117,7 +117,9 @@ class Writes(Store):
         headers: HeaderValues | None = None,
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
-        """Change what is stored about an object or a link, its name too; the bytes stay. None leaves as it is.
+        """Change what is stored about an object or a link, its name too; None leaves as it is.
+
+        The bytes stay where they are.
 
         Raises:
             ObjectNotFoundError, ObjectDeletedError: there is none of that name.
