@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from tidings.nats.jetstream import ObjectStore
 
 __all__ = ["MANY", "contents", "files", "made", "nothing_left_over", "parts"]
 
+_SOON = 3.0  # seconds; a consumer that nobody deletes lives longer
 MANY = os.urandom(300_000)
 """More than two chunks."""
 
@@ -36,7 +38,9 @@ async def nothing_left_over(store: ObjectStore) -> None:
         if info.link is None:
             assert chunks.get(info.nuid, 0) == info.chunks
             assert len(await store.get_bytes(info.name)) == info.size
-    assert (await store.status()).stream_info.state.consumer_count == 0
+    async with asyncio.timeout(_SOON):
+        while (await store.status()).stream_info.state.consumer_count:
+            pass
 
 
 def files(folder: Path) -> list[str]:
