@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.nats.jetstream.object_store.storing import MANY, made, nothing_left_over
+from tests.nats.jetstream.streaming import away
 from tests.proxy import Proxy
 
 from tidings.nats import connect
@@ -208,8 +209,9 @@ async def test_a_user_who_may_use_one_store_only() -> None:
                 assert await watcher.initial() == []
                 await store.put("a", MANY)
                 await store.put("a", MANY)
+                async with proxy.away():
+                    await away(client)
                 await store.update_meta("a", new_name="b")
-                proxy.cut()
                 names = [info.name for _ in range(4) if (info := await watcher.updates(timeout=20))]
                 assert names == ["a", "a", "b", "a"]
             assert await store.get_bytes("b") == MANY
