@@ -13,10 +13,12 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import inf
+from time import monotonic
 from typing import Any, TypeAlias
 
 from tidings.nats.errors import ConnectionClosedError, Error, TimeoutError
-from tidings.nats.jetstream.acks import Waiting, acks_of
+from tidings.nats.jetstream.acks import acks_of
 from tidings.nats.jetstream.errors import NoStreamResponseError, UnconfirmedError, WrongLastSequenceError
 from tidings.nats.jetstream.object_store.errors import StoredInfoError
 from tidings.nats.jetstream.object_store.info import ObjectInfo
@@ -24,7 +26,6 @@ from tidings.nats.jetstream.object_store.sources import blocks_of
 from tidings.nats.jetstream.object_store.store import Attempts, Store
 from tidings.nats.jetstream.object_store.threads import Digest
 from tidings.nats.jetstream.puback import PubAck
-from tidings.nats.jetstream.publish_async import Window
 
 __all__ = ["Progress", "Putting"]
 
@@ -34,13 +35,6 @@ Progress: TypeAlias = Callable[[int, int | None], Any]
 _UNDER_WAY = 8 * 1024 * 1024  # bytes of chunks that wait for their acknowledgement
 _CLEANING = 30.0  # seconds for the removal of chunks, through cuts of the connection
 _cleaning: set[asyncio.Task[None]] = set()
-
-
-class _Chunks(Window):
-    """The window of one put. What is refused is not sent again, as it would come behind the next one."""
-
-    def retries(self, waiting: Waiting, sent_again: int) -> float | None:
-        return None
 
 
 class Putting:
@@ -79,23 +73,21 @@ class Putting:
     async def _send(self, source: Any, total: int | None, progress: Progress | None) -> ObjectInfo:
         js, size = self._store.js, self._info.chunk_size
         limit = max(_UNDER_WAY // size, 2)
-        acks = acks_of(js.connection)
-        options = replace(
-            js.options, publish_async_err_handler=None, publish_async_ack_timeout=js.api.timeout
-        )
-        window = _Chunks(acks, js.connection, options)
+        # Not by publish_async: what is refused for a moment would be sent again behind the next chunk.
+        acks, writer = acks_of(js.connection), js.connection.writer
+        patience = js.options.publish_async_ack_timeout or inf
         subject = f"{self._store._prefix}C.{self._info.nuid}"
         digest, stored, chunks = Digest(), 0, 0
         async with aclosing(blocks_of(source, size)) as blocks:  # type: ignore[type-var]
             async for block in blocks:
                 while len(self._under_way) >= limit or (self._under_way and self._under_way[0][0].done()):
                     await self._settle_first(total, progress)
-                future, gathered = acks.send(window, subject, block, None)
+                _, future = acks.post(subject, block, None, monotonic() + patience)
                 self._under_way.append((future, len(block)))
                 stored += len(block)
                 chunks += 1
-                if gathered >= window.writer.limit:
-                    await window.writer.relieve()
+                if len(writer) >= writer.limit:
+                    await writer.relieve()
                 await digest.add(block)
         text = await digest.text()
         while self._under_way:
@@ -135,8 +127,7 @@ class Putting:
                 replaced = there
                 break
             except WrongLastSequenceError as error:
-                if not self._may_be_stored:
-                    await attempts.after(error)
+                await attempts.after(error)
             except (UnconfirmedError, TimeoutError) as error:
                 self._may_be_stored, unconfirmed = True, there
                 await attempts.after(error)

@@ -41,7 +41,7 @@ def check_source(source: Any) -> None:
         )
 
 
-async def blocks_of(source: Any, size: int) -> AsyncIterator[bytes]:
+async def blocks_of(source: Any, size: int) -> AsyncIterator[bytes | memoryview]:
     """The bytes of `source` in blocks of `size`; the last may be shorter.
 
     Raises:
@@ -50,10 +50,12 @@ async def blocks_of(source: Any, size: int) -> AsyncIterator[bytes]:
     """
     if isinstance(source, str):
         source = source.encode()
-    if isinstance(source, bytes | bytearray | memoryview):
-        view = memoryview(source).cast("B")
+    if isinstance(source, bytearray | memoryview):
+        source = bytes(source)  # so that it stays what it is while it is sent and hashed
+    if isinstance(source, bytes):
+        view = memoryview(source)
         for start in range(0, len(view), size):
-            yield bytes(view[start : start + size])
+            yield view[start : start + size]
         return
     if isinstance(source, os.PathLike):
         file = await in_thread(open, source, "rb")
@@ -94,11 +96,12 @@ async def _each(parts: Any) -> AsyncIterator[bytes]:
             yield part
 
 
-async def _cut(parts: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+async def _cut(parts: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes | memoryview]:
     held = bytearray()
     async for part in parts:
         if not isinstance(part, bytes | bytearray | memoryview):
             raise InvalidObjectError(f"an object is put from bytes, not from {type(part).__name__}")
+        part = bytes(part)  # which is no copy of what is bytes
         if held:
             held += part
             if len(held) < size:
@@ -107,7 +110,7 @@ async def _cut(parts: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
         view = memoryview(part)
         whole = len(view) - len(view) % size
         for start in range(0, whole, size):
-            yield bytes(view[start : start + size])
+            yield view[start : start + size]
         held += view[whole:]
     if held:
         yield bytes(held)

@@ -7,6 +7,7 @@ from time import monotonic
 
 from tidings.nats.core.connection import Connection
 from tidings.nats.errors import TimeoutError
+from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.errors import (
     MessageNotFoundError,
     NoStreamResponseError,
@@ -29,6 +30,7 @@ __all__ = ["Attempts", "Context", "Store", "missing"]
 _ROLLUP = {"Nats-Rollup": "sub"}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
 """Seconds before a write that met another one is tried again."""
+_PATIENCE = 2.0  # seconds for one answer
 
 
 class Context(Publishing, Streams):
@@ -63,13 +65,21 @@ class Store:
         The leader, since another replica may be behind, and its answer name chunks that are gone.
         """
         subject = f"{self._prefix}M.{encode_name(name)}"
-        try:
-            found = await get_by_api(self.js.api, self.stream_name, {"last_by_subj": subject})
-        except MessageNotFoundError:
-            return None
-        except StreamNotFoundError as error:
-            raise missing(self.bucket, error) from error
-        return ObjectInfo.of_json(found.data, found.seq, found.time)
+        given = self.js.api
+        # While there is no leader nobody answers, so it is asked again.
+        api = Api(given.connection, prefix=given.prefix, timeout=min(given.timeout / 3, _PATIENCE))
+        attempts = Attempts(given.timeout)
+        while True:
+            try:
+                found = await get_by_api(api, self.stream_name, {"last_by_subj": subject})
+            except MessageNotFoundError:
+                return None
+            except StreamNotFoundError as error:
+                raise missing(self.bucket, error) from error
+            except TimeoutError as error:
+                await attempts.after(error)
+            else:
+                return ObjectInfo.of_json(found.data, found.seq, found.time)
 
     async def _write_info(self, info: ObjectInfo, last: int) -> int:
         """Store what is known of an object if `last` is still its last revision; returns the new one.

@@ -19,11 +19,11 @@ class Digest:
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
-        self._gathered: list[bytes] = []
+        self._gathered: list[bytes | memoryview] = []
         self._size = 0
         self._working: asyncio.Future[None] | None = None
 
-    async def add(self, data: bytes) -> None:
+    async def add(self, data: bytes | memoryview) -> None:
         """Take in the next bytes; waits while the thread is more than a part behind."""
         self._gathered.append(data)
         self._size += len(data)
@@ -43,7 +43,7 @@ class Digest:
         if self._working is not None:
             await asyncio.shield(self._working)
 
-    def _work(self, part: list[bytes]) -> None:
+    def _work(self, part: list[bytes | memoryview]) -> None:
         for data in part:
             self._hash.update(data)
 
