@@ -224,6 +224,35 @@ SERVICE_ROWS = (
     ),
 )
 
+THREADED = ("tidings-pubsub", "nats-py-threads")
+PUBSUB_ROWS = (
+    Row(
+        "pubsub-publish",
+        "threads: `publish` that blocks, 128 bytes",
+        "pubsub.publish",
+        THREADED,
+        size=128,
+        loops=ONE,
+    ),
+    Row(
+        "pubsub-listen",
+        "threads: `for` over messages, 128 bytes",
+        "pubsub.listen",
+        THREADED,
+        size=128,
+        loops=ONE,
+    ),
+    Row(
+        "pubsub-frame",
+        "threads: memory of a frame of 6 MiB, sent and received",
+        "pubsub.frame",
+        THREADED,
+        Unit.SIZE,
+        loops=ONE,
+        scheme="large",
+    ),
+)
+
 ENDPOINTS = ("tidings-svc", "natsio-svc", "nats-py-svc")
 # Services of ADR-32: the same requests as above, answered by an endpoint.
 ENDPOINT_ROWS = (
@@ -272,6 +301,7 @@ ROWS = (
     *KV_ROWS,
     *OBJECT_ROWS,
     *SERVICE_ROWS,
+    *PUBSUB_ROWS,
     *ENDPOINT_ROWS,
     *IMPORT_ROWS,
 )
@@ -304,6 +334,9 @@ TARGETS = (
     Target("chain", "faststream", 20, ours="tidings-services"),
     Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
     Target("pulled", "faststream", 15, ours="tidings-services"),
+    Target("pubsub-publish", "nats-py-threads", 60, ours="tidings-pubsub"),
+    Target("pubsub-listen", "nats-py-threads", 5, ours="tidings-pubsub"),
+    Target("pubsub-frame", "", 2.01 * 6 * 1024 * 1024, ours="tidings-pubsub"),  # two copies of it
     Target("svc-requests", "nats-py-svc", 2, ours="tidings-svc"),
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),

@@ -21,6 +21,8 @@ PLAIN = 'listen: "127.0.0.1:-1"\nwebsocket { listen: "127.0.0.1:-1", no_tls: tru
 ENCRYPTED = 'listen: "127.0.0.1:-1"\ntls {{ cert_file: "{files.cert}", key_file: "{files.key}" }}\n'
 # … and one for streams, which cost a server even where none of them takes what is published.
 STORING = 'listen: "127.0.0.1:-1"\n'
+# … and one that takes the frame of a camera.
+LARGE = 'listen: "127.0.0.1:-1"\nmax_payload: 8MB\n'
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ def nats_servers(binary: Path) -> Iterator[Servers]:
             _listeners(binary, PLAIN) as plain,
             _listeners(binary, encrypted) as secure,
             _listeners(binary, STORING, stores=True) as storing,
+            _listeners(binary, LARGE) as large,
         ):
             urls = {
                 "nats": plain["nats"],
                 "ws": plain["websocket"],
                 "tls": secure["nats"],
                 "jetstream": storing["nats"],
+                "large": large["nats"],
             }
             yield Servers(urls, authority.ca)
 

@@ -371,7 +371,8 @@ async def wait():
 
 def block():
     say("waiting")
-    time.sleep(60)
+    while True:
+        time.sleep(0.01)  # a signal that comes right before a sleep is handled after it
 
 app = App(after_shutdown=[lambda: say("closed")], logger=None)
 """

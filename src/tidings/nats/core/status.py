@@ -31,13 +31,13 @@ class Status:
     @property
     def stats(self) -> Stats:
         """Counters since the client was made, as they are now."""
-        encoder, link, replies = self._writer.encoder, self._link, self._replies
+        published, link, replies = self._writer.gathered, self._link, self._replies
         msgs, size = link.received if link is not None else (0, 0)
         return Stats(
             in_msgs=self._past_msgs + msgs,
             in_bytes=self._past_bytes + size,
-            out_msgs=encoder.messages,
-            out_bytes=encoder.message_bytes,
+            out_msgs=published[0],
+            out_bytes=published[1],
             reconnects=self._reconnects,
             errors=self._errors,
             late_replies=self._late_replies + (replies.late if replies is not None else 0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from tidings.nats.core.link import Link, Mark
 from tidings.nats.core.options import BufferPolicy
@@ -47,6 +47,8 @@ class Writer:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
+        self._handed: Mark = (0, 0)  # what was encoded elsewhere
+        self._is_closed = False
         self._taken: Mark = (0, 0)  # how far publishes were written, or dropped
         self._held: deque[tuple[bytes, Mark]] = deque()  # oldest first, and how far each goes: for drop_old
         self._held_size = 0
@@ -84,6 +86,7 @@ class Writer:
     def close(self) -> None:
         """Nothing is written any more; whoever waits for room is told by the encoder's ``refusal``."""
         self._link = None
+        self._is_closed = True
         self.encoder.clear()
         self._held.clear()
         self._held_size = 0
@@ -96,7 +99,8 @@ class Writer:
     @property
     def gathered(self) -> Mark:
         """Publishes so far, and the bytes of their headers and payloads."""
-        return self.encoder.messages, self.encoder.message_bytes
+        messages, size = self._handed
+        return messages + self.encoder.messages, size + self.encoder.message_bytes
 
     def write(self) -> None:
         """Hand everything gathered to the socket, unless it is full."""
@@ -119,6 +123,34 @@ class Writer:
             self._held_size = 0
         self._taken = self.gathered
         link.write(data, self._taken)
+
+    async def hand_over(self, chunks: Sequence[bytes], published: Mark) -> None:
+        """Write publishes that were encoded elsewhere; waits while the socket is full or the connection away.
+
+        They go to the socket as they are, in one piece, without a copy of ours.
+
+        Args:
+            chunks: whole commands, together.
+            published: how many they are, and the bytes of their headers and payloads.
+
+        Raises:
+            ConnectionClosedError: the client is closed; nothing was written.
+        """
+        while (link := self._link) is None or link.paused or link.is_closing:
+            if self._is_closed and self.encoder.refusal is not None:
+                raise self.encoder.refusal()
+            if link is None or link.is_lost:
+                await self._changed()
+            elif link.is_closing:
+                await link.closed()
+            else:
+                await link.writable()
+        self.write()
+        messages, size = self._handed
+        self._handed = messages + published[0], size + published[1]
+        self._taken = self.gathered
+        for chunk in chunks:
+            link.write(chunk, self._taken)
 
     def write_early(self) -> None:
         """Write now if this turn wrote nothing yet; otherwise what is gathered goes out at its end."""
