@@ -473,3 +473,30 @@ async def test_a_large_object_passes_through_little_memory(nats_url: str, name: 
         assert put < 48_000_000, put
         assert got < 48_000_000, got
         await client.jetstream().delete_object_store(name)
+
+
+async def test_one_who_cancels_twice_while_the_info_is_stored(nats_url: str, name: str) -> None:
+    async with await connect(nats_url) as client:
+        store = await made(client, name)
+        await store.put("a", b"old")
+        original = store._write_info
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slowly(info: ObjectInfo, last: int) -> int:
+            revision = await original(info, last)
+            begun.set()
+            await go_on.wait()
+            return revision
+
+        store._write_info = slowly  # type: ignore[method-assign]
+        task = asyncio.create_task(store.put("a", MANY))
+        await begun.wait()
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        await asyncio.wait([task])
+        assert task.cancelled()
+        go_on.set()
+        await emptied(store)
+        await old_is_whole(store)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from tidings.nats.errors import ConnectionClosedError, Error, TimeoutError
 from tidings.nats.jetstream.acks import acks_of
@@ -34,7 +34,9 @@ Progress: TypeAlias = Callable[[int, int | None], Any]
 
 _UNDER_WAY = 8 * 1024 * 1024  # bytes of chunks that wait for their acknowledgement
 _CLEANING = 30.0  # seconds for the removal of chunks, through cuts of the connection
-_cleaning: set[asyncio.Task[None]] = set()
+_background: set[asyncio.Task[Any]] = set()
+
+T = TypeVar("T")
 
 
 class Putting:
@@ -56,18 +58,25 @@ class Putting:
         """Send the bytes, then the info. Raises as `ObjectStore.put`."""
         try:
             info = await self._send(source, total, progress)
-            committing = asyncio.ensure_future(self._commit(info))
-            try:
-                return await asyncio.shield(committing)
-            except asyncio.CancelledError:
-                # Nobody can say whether it is stored: it comes to its end, which cannot take long.
-                await asyncio.wait([committing])
-                if not committing.cancelled() and committing.exception() is None:
-                    self._may_be_stored = True
-                raise
         except BaseException:
+            await clean_up(self._store, self._info.nuid, [future for future, _ in self._under_way])
+            raise
+        # Cancelled in the middle nobody could say whether it is stored: it comes to its end, with or without us.
+        committing = _in_background(self._commit_or_clean_up(info))
+        try:
+            return await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            await asyncio.wait([committing])
+            if not committing.cancelled():
+                committing.exception()  # who cancelled does not want to know
+            raise
+
+    async def _commit_or_clean_up(self, info: ObjectInfo) -> ObjectInfo:
+        try:
+            return await self._commit(info)
+        except Exception:
             if not self._may_be_stored:
-                await clean_up(self._store, self._info.nuid, [future for future, _ in self._under_way])
+                await clean_up(self._store, info.nuid, [])
             raise
 
     async def _send(self, source: Any, total: int | None, progress: Progress | None) -> ObjectInfo:
@@ -154,10 +163,16 @@ async def clean_up(store: Store, nuid: str, under_way: list[asyncio.Future[PubAc
     """Remove chunks; goes on through cuts of the connection, and after a cancellation, for a while."""
     if not nuid:
         return
-    task = asyncio.get_running_loop().create_task(_purge(store, nuid, under_way), name=f"purge of {nuid}")
-    _cleaning.add(task)
-    task.add_done_callback(_cleaning.discard)
+    task = _in_background(_purge(store, nuid, under_way))
     await asyncio.wait([task], timeout=store.js.api.timeout)
+
+
+def _in_background(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task that goes on when nobody waits for it."""
+    task = asyncio.get_running_loop().create_task(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+    return task
 
 
 async def _purge(store: Store, nuid: str, under_way: list[asyncio.Future[PubAck]]) -> None:
