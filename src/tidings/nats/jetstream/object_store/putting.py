@@ -61,7 +61,7 @@ class Putting:
         except BaseException:
             await clean_up(self._store, self._info.nuid, [future for future, _ in self._under_way])
             raise
-        # Cancelled in the middle nobody could say whether it is stored: it comes to its end, with or without us.
+        # Cancelled in the middle nobody could say whether it is stored: it comes to its end, also without us.
         committing = _in_background(self._commit_or_clean_up(info))
         try:
             return await asyncio.shield(committing)
