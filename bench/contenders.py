@@ -33,6 +33,7 @@ CONTENDERS = (
     Contender("tidings-pure", "tidings_client", "tidings", ours=True, env={"TIDINGS_PURE": "1"}),
     Contender("tidings-callback", "tidings_callback", "tidings", ours=True),
     Contender("tidings-services", "tidings_services", "tidings", ours=True),
+    Contender("tidings-memory", "tidings_memory", "tidings", ours=True),
     Contender("tidings-pubsub", "tidings_pubsub", "tidings", ours=True),
     Contender("tidings-svc", "tidings_svc", "tidings", ours=True),
     Contender("natsio", "natsio_client", "natsio"),

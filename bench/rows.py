@@ -253,6 +253,12 @@ PUBSUB_ROWS = (
     ),
 )
 
+MEMORY_BROKER = ("tidings-memory",)
+MEMORY_ROWS = (
+    Row("mem-raw", "memory broker: `bytes` body, handled", "memory.raw", MEMORY_BROKER),
+    Row("mem-publish", "memory broker: `broker.publish` and handled", "memory.published", MEMORY_BROKER),
+)
+
 ENDPOINTS = ("tidings-svc", "natsio-svc", "nats-py-svc")
 # Services of ADR-32: the same requests as above, answered by an endpoint.
 ENDPOINT_ROWS = (
@@ -301,6 +307,7 @@ ROWS = (
     *KV_ROWS,
     *OBJECT_ROWS,
     *SERVICE_ROWS,
+    *MEMORY_ROWS,
     *PUBSUB_ROWS,
     *ENDPOINT_ROWS,
     *IMPORT_ROWS,
@@ -334,6 +341,7 @@ TARGETS = (
     Target("chain", "faststream", 20, ours="tidings-services"),
     Target("raw", "tidings-callback", 0.5, ours="tidings-services"),
     Target("pulled", "faststream", 15, ours="tidings-services"),
+    Target("mem-raw", "", 300_000, ours="tidings-memory"),
     Target("pubsub-publish", "nats-py-threads", 60, ours="tidings-pubsub"),
     Target("pubsub-listen", "nats-py-threads", 5, ours="tidings-pubsub"),
     Target("pubsub-frame", "", 2.01 * 6 * 1024 * 1024, ours="tidings-pubsub"),  # two copies of it

@@ -17,6 +17,7 @@ from .handling import current_message
 from .logs import DEFAULT, logger_for
 from .stopping import upstream_first
 from .threads import Threads
+from .watching import Watch
 
 __all__ = ["Broker", "BrokerKeywords", "BrokerOptions", "Consumer", "Output"]
 
@@ -114,6 +115,7 @@ class Broker(Generic[AdapterT]):
         context: where `Context("name")` looks.
         overrides: functions to call in the place of dependencies, for tests.
         subscribers: in the order they were made.
+        watch: what looks on at the handlers, from their next start on.
     """
 
     def __init__(self, adapter: AdapterT, options: BrokerOptions) -> None:
@@ -124,6 +126,7 @@ class Broker(Generic[AdapterT]):
         self.overrides: dict[Callable[..., Any], Callable[..., Any]] = {}
         self.subscribers: list[Consumer] = []
         self.threads = Threads(options.threads)
+        self.watch: Watch | None = None
         self._encode = options.encoder or encode
         self._outputs: list[tuple[Callable[..., Any], Output]] = []
         self._connected = False
@@ -224,6 +227,11 @@ class Broker(Generic[AdapterT]):
                 left,
                 extra={"not_handled": left},
             )
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether `connect` was called, and `stop` was not."""
+        return self._connected
 
     async def ping(self, timeout: float = 5.0) -> bool:
         """Whether the broker answers within `timeout` seconds; False when not connected."""

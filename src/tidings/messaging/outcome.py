@@ -90,6 +90,8 @@ class Outcome:
         if isinstance(error, (AckMessage, SkipMessage)):
             return
         message = self.here.message()
+        if self._broker.watch is not None:
+            self._broker.watch.failed(message, error)
         log_failure(self._broker.logger, message, error)
         if not self.replies or message.replied or not message.reply_to:
             return

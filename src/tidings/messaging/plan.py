@@ -21,7 +21,6 @@ workers has as many. Where messages are settled, `settling` is around the shape,
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
 from time import perf_counter
 from typing import Any, TypeAlias
@@ -89,7 +88,7 @@ def _plan(
     else:
         here = Handling(message_of)
         outcome = Outcome(broker, encode, sends, here, replies=source.answers)
-        fail = outcome.fail if settling is None else partial(settling.fail, here)
+        fail = outcome.fail if settling is None else settling.failing(here, outcome)
         run = _single(_Plan(broker.adapter, call, outcome, fail), signature, surroundings, broker.overrides)
         if settling is not None:
             run = settling.around(run)

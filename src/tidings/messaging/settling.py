@@ -8,6 +8,7 @@ raised a `Verdict`  as that says           as that says
 got no valid input  (there is no other)    rejected; NACK_ON_ERROR: nacked; ACK: acknowledged
 failed              nacked with a delay    likewise; MANUAL: left to the handler
 is cancelled        nacked                 nacked
+failed a requester  (there is no other)    the requester is told, and it is acknowledged
 ==================  =====================  =====================================================
 
 What the handler settled itself is left alone, whatever it raises then.
@@ -16,6 +17,7 @@ What the handler settled itself is left alone, whatever it raises then.
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from .acks import AckMessage, AckPolicy, NackMessage, RejectMessage, Settler, SkipMessage, Verdict
@@ -24,7 +26,7 @@ from .endpoints import Source
 from .errors import SetupError, ValidationError
 from .handling import Handling
 from .message import Message
-from .outcome import are_cancelled, log_failure, payload_head
+from .outcome import Outcome, are_cancelled, log_failure, payload_head
 from .retry import Retry
 
 __all__ = ["ATTEMPTS", "ERROR", "SOURCE", "TIME", "Settling", "settling_for"]
@@ -78,6 +80,7 @@ class Settling:
         self._policy = policy
         self._dead_letter = source.dead_letter
         self._retry = source.retry or Retry()
+        self._broker = broker
         self._logger = broker.logger
         tries = self._retry.attempts
         if policy in (AckPolicy.ACK_FIRST, AckPolicy.MANUAL) or (
@@ -133,6 +136,32 @@ class Settling:
         """
         await self.fail_all([here.native], here.message_of, error, {id(here.native): here.message()})
 
+    def failing(self, here: Handling, outcome: Outcome) -> Callable[[BaseException], Awaitable[None]]:
+        """`fail`, where the handler's results are requesters' answers.
+
+        One who waits for an answer is told of the failure at once, so that the message is done: another
+        try would answer a second time.
+        """
+
+        async def fail(error: BaseException) -> None:
+            to_end = isinstance(error, CancelledError) and are_cancelled()
+            if to_end or isinstance(error, NackMessage) or not here.message().reply_to:
+                await self.fail(here, error)
+            else:
+                await self._fail_answered(here, outcome, error)
+
+        return fail if outcome.replies else partial(self.fail, here)
+
+    async def _fail_answered(self, here: Handling, outcome: Outcome, error: BaseException) -> None:
+        native, message, settler = here.native, here.message(), self.settler
+        await outcome.fail(error)
+        if settler.is_settled(native) and self._policy is not AckPolicy.ACK_FIRST:
+            return
+        if self._dead_letter is not None and not isinstance(error, (AckMessage, SkipMessage)):
+            await self._bury(native, message, error, settler.deliveries(native), self._dead_letter)
+        elif not settler.is_settled(native):
+            await self._tell(native, settler.ack(native))
+
     async def fail_all(
         self,
         natives: Sequence[Any],
@@ -160,6 +189,8 @@ class Settling:
     async def _conclude(self, native: Any, message: Message[Any], error: BaseException) -> None:
         settler = self.settler
         attempt = settler.deliveries(native)
+        if self._broker.watch is not None and not isinstance(error, (AckMessage, SkipMessage)):
+            self._broker.watch.failed(message, error)
         if isinstance(error, (AckMessage, SkipMessage)):
             await self._tell(native, settler.ack(native))
         elif isinstance(error, NackMessage):

@@ -51,6 +51,11 @@ class Subscriber:
         return handler
 
     @property
+    def functions(self) -> list[Callable[..., Any]]:
+        """The functions that handle its messages."""
+        return [] if self._handler is None else [self._handler]
+
+    @property
     def is_running(self) -> bool:
         """Whether it listens."""
         return self._stop is not None
@@ -72,6 +77,8 @@ class Subscriber:
         if self not in self.broker.subscribers:
             self.broker.subscribers.append(self)
         handle = plan_for(self._handler, self.broker, self.source)
+        if self.broker.watch is not None:
+            handle = self.broker.watch.around(self, handle)
         self._stop = await self.broker.adapter.listen(self.described(self._handler), handle)
         self.broker.logger.debug("%s listens to %s", describe(self._handler), self.source.channel)
 

@@ -33,6 +33,23 @@ class TestDrain:
             await send(client, "rest", 1)
         assert len(gathered) == 2000
 
+    async def test_cancelled_it_leaves_nobody_waiting(self, nats_url: str) -> None:
+        async with await connect(nats_url) as client:
+            sub = await client.subscribe("rest")
+            reader = asyncio.create_task(sub.next_msg(timeout=None))
+            await eventually(lambda: bool(sub._waiters))
+            draining = asyncio.create_task(sub.drain())
+            await asyncio.sleep(0)
+            assert sub.is_draining
+            draining.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await draining
+            with pytest.raises(BadSubscriptionError):
+                async with asyncio.timeout(10):
+                    await reader
+            assert sub.is_closed
+            assert not client.subscriptions
+
     async def test_the_rest_goes_to_the_iterator(self, nats_url: str) -> None:
         async with await connect(nats_url) as client:
             sub = await client.subscribe("rest")

@@ -219,3 +219,30 @@ async def test_close_from_one_of_them(nats_url: str) -> None:
         await client.publish("a")
         await eventually(lambda: client.is_closed)
         await client._closed
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="came with Python 3.12")
+@pytest.mark.parametrize("kind", ["coroutine", "plain", "several", "ordered"])
+async def test_a_loop_whose_tasks_begin_at_once(nats_url: str, kind: str) -> None:
+    """A worker that is done before its subscription knows of it must not be taken for one at work."""
+    gathered = Gathered()
+
+    async def handle(message: Msg) -> None:
+        gathered(message)
+
+    options: dict[str, Any] = {
+        "coroutine": {"cb": handle},
+        "plain": {"cb": lambda message: handle(message)},
+        "several": {"cb": handle, "workers": 2},
+        "ordered": {"cb": handle, "workers": 2, "ordered_by": "subject"},
+    }[kind]
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+    try:
+        async with leaves_nothing(), await connect(nats_url) as client:
+            await client.subscribe("eager", **options)
+            for i in range(5):  # each in a batch of its own
+                await send(client, "eager", 1)
+                await gathered.reach(i + 1)
+    finally:
+        loop.set_task_factory(None)

@@ -296,7 +296,15 @@ class TestFlow:
             await pinged.wait()
 
     @pytest.mark.parametrize(
-        "said", [b"no json", b"[]", b"{}", b'{"type":"ack"}', b'{"type":"gap","seq":"x"}']
+        "said",
+        [
+            b"no json",
+            b"[]",
+            b"{}",
+            b'{"type":"ack"}',
+            b'{"type":"gap","seq":"x"}',
+            b'{"type":"ack","seq":Infinity}',
+        ],
     )
     async def test_nonsense_ends_it(self, nats_url: str, name: str, said: bytes) -> None:
         async with streaming(nats_url, name, lambda m: said), await connect(nats_url) as client:

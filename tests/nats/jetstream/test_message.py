@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.nats.jetstream.consuming import fill, numbered, numbers, unacknowledged
+from tests.nats.jetstream.streaming import away
+from tests.proxy import Proxy
 
 from tidings.nats.errors import NoRespondersError
 from tidings.nats.jetstream import JetStreamMsg
@@ -135,3 +138,24 @@ async def test_headers_are_those_of_the_publisher(nats_url: str, name: str) -> N
         assert message.headers.get_all("A") == ["1", "2"]
         assert message.subject == f"{name}.h"
         assert message.metadata.stream == name
+
+
+async def test_ack_waits_for_the_connection_where_publishing_does(nats_url: str, name: str) -> None:
+    options = {"reconnect_buffer_policy": "block", "reconnect_buffer_size": 100}
+    async with Proxy(nats_url) as proxy, numbered(proxy.url, name, 3, **options) as (client, stream):
+        consumer = await stream.create_consumer(durable_name="c")
+        messages = await consumer.fetch(3)
+        async with proxy.away():
+            await away(client)
+            acks = [asyncio.create_task(message.ack()) for message in messages]
+            await asyncio.wait(acks[:1])
+        async with asyncio.timeout(20):
+            await asyncio.gather(*acks)
+        assert all(message.is_settled for message in messages)
+        await unacknowledged(consumer.info, 0)
+
+
+@pytest.mark.parametrize("time", [10**30, -(10**30)])
+def test_a_time_that_no_date_can_hold(time: int) -> None:
+    with pytest.raises(NotJSMessageError):
+        parse_metadata(f"$JS.ACK.S.c.1.1.1.{time}.0")

@@ -10,6 +10,7 @@ from tests.nats.jetstream.pulling import eventually
 from tests.proxy import Proxy
 
 from tidings.nats import connect
+from tidings.nats.core.events import Reconnected
 from tidings.nats.errors import BadSubscriptionError, ConnectionClosedError
 from tidings.nats.jetstream import OrderedConsumer, Stream
 from tidings.nats.jetstream.errors import (
@@ -106,6 +107,50 @@ async def test_fetch_and_next_go_on_where_the_last_one_ended(nats_url: str, name
             await fill(client, f"{name}.n", 1, 11)
             assert (await consumer.next()).data == b"11"
         assert await left(stream) == []
+
+
+async def test_a_cancelled_fetch_takes_nothing(nats_url: str, name: str) -> None:
+    async with numbered(nats_url, name, 3) as (_client, stream), stream.ordered_consumer() as consumer:
+        fetching = asyncio.create_task(consumer.fetch(10, 60))
+        await eventually(lambda: consumer._cursor is not None and consumer._cursor._reading is not None)
+        await eventually(lambda: consumer._cursor is not None and consumer._cursor.last_seq == 3)
+        await asyncio.sleep(0)
+        fetching.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await fetching
+        assert numbers(await consumer.fetch(2)) == [1, 2]
+        assert numbers(await consumer.fetch(2, 0.1)) == [3]
+
+
+async def test_every_fetch_is_told_that_the_stream_is_gone(nats_url: str, name: str) -> None:
+    async with numbered(nats_url, name, 1) as (client, stream), stream.ordered_consumer() as consumer:
+        assert numbers(await consumer.fetch(1)) == [1]
+        await client.jetstream().delete_stream(name)
+        for _ in range(2):
+            with pytest.raises(StreamNotFoundError):
+                await consumer.fetch(1)
+        with pytest.raises(StreamNotFoundError):
+            await consumer.next()
+        await client.jetstream().create_stream(name=name)
+
+
+@pytest.mark.parametrize("how", ["stop", "aclose", "drain"])
+async def test_ends_while_the_connection_is_away(nats_url: str, name: str, how: str) -> None:
+    async with Proxy(nats_url) as proxy, numbered(proxy.url, name, 3) as (client, stream):
+        messages = stream.ordered_consumer().messages(on_error=lambda error: None)
+        reader = asyncio.create_task(collect(messages))
+        await eventually(lambda: messages.last_seq == 3)
+        events = client.events()
+        async with proxy.away():
+            await eventually(lambda: messages._comeback is not None)
+            ending = getattr(messages, how)()
+            if ending is not None:
+                await ending
+            async with asyncio.timeout(20):
+                assert numbers(await reader) == [1, 2, 3]
+        async for event in events:
+            if isinstance(event, Reconnected):
+                break
 
 
 async def test_calls_a_function(nats_url: str, name: str) -> None:

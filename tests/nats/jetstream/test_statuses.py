@@ -93,6 +93,9 @@ def test_what_is_no_status(block: bytes | None) -> None:
         ("Exceeded MaxRequestExpires of 500ms", 0.5),
         ("Exceeded MaxRequestBatch", None),
         ("Exceeded MaxRequestBatch of many", None),
+        ("Exceeded MaxRequestBatch of \N{SUPERSCRIPT TWO}", None),
+        ("Exceeded MaxRequestExpires of 1.2.3s", None),
+        pytest.param("Exceeded MaxRequestBatch of " + "9" * 400, None, id="no number of the server's"),
     ],
 )
 def test_reads_a_limit(text: str, limit: float | None) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 from tidings.nats.core.options import ErrorCallback
 
-__all__ = ["Callbacks", "is_coroutine_function"]
+__all__ = ["Callbacks", "is_coroutine_function", "start_task"]
 
 logger = logging.getLogger("tidings.nats")
 
@@ -24,6 +25,17 @@ def is_coroutine_function(callback: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(
         getattr(callback, "__call__", None)  # noqa: B004
     )
+
+
+def start_task(
+    coroutine: Coroutine[Any, Any, None], *, context: Context | None = None, name: str | None = None
+) -> asyncio.Task[None]:
+    """A task that begins in the loop's next turn, whatever task factory the loop has.
+
+    An eager one would run it at once: before its owner has noted it, which would take a task that is done
+    for one at work, and in the middle of what starts it.
+    """
+    return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), context=context, name=name)
 
 
 class Callbacks:
@@ -77,7 +89,7 @@ class Callbacks:
                 return
 
     def _start(self, coroutine: Any) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
+        task = start_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

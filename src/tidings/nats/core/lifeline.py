@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidings.nats.core import events
-from tidings.nats.core.callbacks import Callbacks
+from tidings.nats.core.callbacks import Callbacks, start_task
 from tidings.nats.core.inbox import check_prefix
 from tidings.nats.core.inbox_requests import Asker, Inbox
 from tidings.nats.core.link import Link, Mark, is_harmless, is_passing, open_link, server_error
@@ -94,7 +94,7 @@ class Lifeline(Status):
             self._last_error = error
             self._life.move(Move.RETRY)
             self._hold_publishes()
-            self._coming_back = self._loop.create_task(self._come_back(error))
+            self._coming_back = start_task(self._come_back(error))
             return
         except BaseException:
             self._life.move(Move.FAILED)
@@ -290,7 +290,7 @@ class Lifeline(Status):
         is_waited_for = self.is_draining and self.options.reconnect_buffer_policy == "block"
         if self.is_reconnecting or is_waited_for:
             self._stop_coming_back()
-            self._coming_back = self._loop.create_task(self._come_back(reason, link))
+            self._coming_back = start_task(self._come_back(reason, link))
 
     def _unlink(self, link: Link, reason: Exception | None) -> None:
         """Use `link` no more."""
@@ -350,7 +350,7 @@ class Lifeline(Status):
         self._events.emit(events.LameDuck(link.server.address))
         if self.options.allow_reconnect and link is self._link:
             self._stop_coming_back()
-            self._moving = self._loop.create_task(self._move_on(link))
+            self._moving = start_task(self._move_on(link))
 
     async def _move_on(self, old: Link) -> None:
         new = await self._way_back.find_other(old.server)
@@ -380,7 +380,7 @@ class Lifeline(Status):
             task = self._moving
             if task is None or task.done():
                 if self._coming_back is None:
-                    self._coming_back = self._loop.create_task(self._come_back(self._last_error))
+                    self._coming_back = start_task(self._come_back(self._last_error))
                 task = self._coming_back
                 if task.done():  # it gave up
                     return

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any, Protocol
 
-from tidings.nats.core.callbacks import is_coroutine_function
+from tidings.nats.core.callbacks import is_coroutine_function, start_task
 from tidings.nats.core.iteration import BATCH, Iteration
 from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits
 from tidings.nats.core.workers import Crew
@@ -285,7 +285,8 @@ class Subscription(Route):
 
         The server stops sending, all that is under way arrives, and every message is handled by the
         callback or taken by the iterator; then the subscription closes. Called from its own callback
-        it returns once nothing more can arrive.
+        it returns once nothing more can arrive. Cancelled, it closes at once; what is held can still be
+        taken.
 
         Args:
             timeout: seconds; None takes ``drain_timeout`` of the options.
@@ -309,6 +310,11 @@ class Subscription(Route):
             if self.tasks:
                 left += " and the callback still runs"
             raise DrainTimeoutError(f"draining {self.subject!r} took over {limit} s; {left}") from None
+        except BaseException:
+            # Nothing comes any more: whoever reads would wait for ever, and nobody could end it again.
+            self._home.forget(self)
+            self.close()
+            raise
 
     async def emptied(self) -> None:
         """Wait until everything held was handed out and the worker is done, or the client closes.
@@ -430,7 +436,7 @@ class Subscription(Route):
 
     def _start_worker(self, first: Awaitable[Any] | None = None) -> None:
         self.wants_wake = True
-        self._worker = asyncio.get_running_loop().create_task(self._work(first), context=self.context)
+        self._worker = start_task(self._work(first), context=self.context)
         if inspect.iscoroutine(first):
             # A worker that is cancelled before it begins never awaits it.
             self._worker.add_done_callback(lambda _: first.close())

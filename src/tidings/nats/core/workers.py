@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Protocol
 
+from tidings.nats.core.callbacks import start_task
 from tidings.nats.core.options import OrderedBy
 from tidings.nats.wire import Msg
 
@@ -71,10 +72,9 @@ class Crew:
 
     def staff(self) -> None:
         """Have as many at work as there is work for."""
-        loop = asyncio.get_running_loop()
         for _ in range(min(self._size - len(self.tasks), self._source.pending_msgs)):
             context = None if self._context is None else self._context.copy()
-            self.tasks.add(loop.create_task(self._work(), context=context))
+            self.tasks.add(start_task(self._work(), context=context))
 
     async def _work(self) -> None:
         handled = 0

@@ -136,7 +136,7 @@ def decode_answer(answer: Msg, request: str = "") -> dict[str, Any]:
     """
     try:
         fields = json.loads(answer.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ProtocolError(f"the JetStream API answered what is no JSON: {answer.data[:80]!r}") from error
     if not isinstance(fields, dict):
         raise ProtocolError(f"the JetStream API answered no JSON object: {answer.data[:80]!r}")

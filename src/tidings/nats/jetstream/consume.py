@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeAlias
 
+from tidings.nats.core.callbacks import start_task
 from tidings.nats.errors import Error
 from tidings.nats.jetstream.message import JetStreamMsg
 
@@ -72,11 +73,8 @@ class Consuming:
         feed.start(self._tasks)
         # A callback sees the context variables of whoever started it.
         context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
         for number in range(workers):
-            self._tasks.add(
-                loop.create_task(self._work(), name=f"{feed.name} worker {number}", context=context)
-            )
+            self._tasks.add(start_task(self._work(), name=f"{feed.name} worker {number}", context=context))
 
     @property
     def is_running(self) -> bool:

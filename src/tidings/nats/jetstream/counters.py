@@ -129,5 +129,5 @@ def _entry(message: StoredMsg) -> CounterEntry:
             for stream, numbers in told.items()
         }
         return CounterEntry(message.subject, value, None if increment is None else int(increment), sources)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         raise ProtocolError(f"no counter: {message.subject!r} holds {message.data[:80]!r}") from None

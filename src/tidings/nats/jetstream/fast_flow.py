@@ -197,7 +197,15 @@ class Flow:
                 self._refused(int(fields["seq"]), fields["error"])
             elif kind is None:
                 self._over(fields)
-        except (ValueError, KeyError, TypeError, AttributeError, ProtocolError) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+            ProtocolError,
+        ) as error:
             failure = ProtocolError(f"a fast batch was answered with {message.data[:80]!r}")
             failure.__cause__ = error
             self._fail(failure)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from tidings.nats.core.connection import Connection
-from tidings.nats.errors import NoRespondersError, TimeoutError
+from tidings.nats.errors import NoRespondersError, OutboundBufferLimitError, TimeoutError
 from tidings.nats.jetstream.errors import JetStreamError, MsgAlreadyAckdError, NotJSMessageError
 from tidings.nats.wire import HeaderInput, Msg
 
@@ -70,11 +71,8 @@ def parse_metadata(reply: str) -> Metadata:
             del tokens[2:4], tokens[9:]
             domain = "" if domain == "_" else domain
         if len(tokens) == 9:
-            try:
+            with suppress(ValueError, OverflowError):  # a time that no date can hold is none
                 delivered, stream_seq, consumer_seq, nanoseconds, pending = map(int, tokens[4:])
-            except ValueError:
-                pass
-            else:
                 return Metadata(
                     SequencePair(consumer_seq, stream_seq),
                     delivered,
@@ -127,7 +125,10 @@ class JetStreamMsg(Msg):
         if owner is None or not reply:
             raise self._unsettleable()
         writer = owner.writer
-        size = writer.encoder.publish(reply, ACK)
+        try:
+            size = writer.encoder.publish(reply, ACK)
+        except OutboundBufferLimitError:
+            return await self._settle(ACK)  # as reconnect_buffer_policy says, which may be to wait
         self.owner = None
         if size >= writer.limit:
             await writer.relieve()

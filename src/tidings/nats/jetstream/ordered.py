@@ -47,6 +47,7 @@ class OrderedConsumer:
                 str(error).replace("OrderedSettings.__init__()", "ordered_consumer()")
             ) from None
         self._cursor: OrderedMessages | None = None
+        self._given_back: list[JetStreamMsg] = []  # by fetches that were cancelled; the cursor is past them
 
     def messages(self, *, until_end: bool = False, **options: Unpack[ReadingOptions]) -> OrderedMessages:
         """The messages, as an iterator.
@@ -90,7 +91,7 @@ class OrderedConsumer:
         if self._cursor is None:
             self._cursor = self.messages(batch=max(batch, 100))
         cursor = self._cursor
-        found: list[JetStreamMsg] = []
+        found, self._given_back = self._given_back[:batch], self._given_back[batch:]
         try:
             async with asyncio.timeout(timeout):
                 while len(found) < batch:
@@ -98,9 +99,14 @@ class OrderedConsumer:
         except (builtins.TimeoutError, StopAsyncIteration):
             if not found and self.api.connection.is_closed:
                 raise ConnectionClosedError("the client is closed; make a new one with connect()") from None
+            if not found and cursor.failure is not None:  # told to the fetch before, which had messages
+                raise cursor.failure from None
         except Error:
             if not found:
                 raise
+        except BaseException:
+            self._given_back[:0] = found
+            raise
         return found
 
     async def next(self, timeout: float = 5.0) -> JetStreamMsg:
@@ -118,6 +124,7 @@ class OrderedConsumer:
     async def aclose(self) -> None:
         """Have the server forget what `fetch` and `next` read from."""
         cursor, self._cursor = self._cursor, None
+        self._given_back.clear()
         if cursor is not None:
             await cursor.aclose()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from tidings.nats.core.events import Closed, Reconnected
+from tidings.nats.core.events import Closed, EventStream, Reconnected
 from tidings.nats.errors import (
     ConnectionClosedError,
     ConnectionDrainingError,
@@ -63,6 +63,7 @@ class OrderedMessages:
         self._tasks: Collection[asyncio.Task[None]] = ()
         self._turn = asyncio.Lock()
         self._left_over: set[str] = set()
+        self._comeback: EventStream | None = None
         self.info: ConsumerInfo | None = None
         self.failure: Exception | None = None
 
@@ -148,7 +149,7 @@ class OrderedMessages:
 
     def stop(self) -> None:
         """End it now; what was not taken is dropped. Idempotent."""
-        self._stopped = True
+        self._stop()
         if self._reading is not None:
             self._reading.held.clear()
             self._reading.end()
@@ -160,7 +161,7 @@ class OrderedMessages:
         Raises:
             DrainTimeoutError: messages were left after `timeout` seconds; None takes ``drain_timeout``.
         """
-        self._stopped = True
+        self._stop()
         if self._reading is not None:
             await self._reading.drain(timeout)
             self._delete_soon(self._reading.source.consumer)
@@ -168,7 +169,7 @@ class OrderedMessages:
     async def aclose(self) -> None:
         """End it, and have the server forget the consumer."""
         reading, self._reading = self._reading, None
-        self._stopped = True
+        self._stop()
         if reading is not None:
             reading.end()
             await self._delete(reading.source.consumer)
@@ -180,6 +181,11 @@ class OrderedMessages:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+    def _stop(self) -> None:
+        self._stopped = True
+        if self._comeback is not None:  # whoever waits for the connection need not any more
+            self._comeback.end()
 
     def __del__(self) -> None:
         if self._reading is not None:
@@ -237,7 +243,8 @@ class OrderedMessages:
 
     async def _make(self) -> OrderedReading | None:
         """Make a consumer and begin to read; None when that has to be tried again, or is not wanted."""
-        await self._wait_for_connection()
+        if not await self._wait_for_connection():
+            return None
         if self._serial and self._api.connection.is_closed:
             self._stopped = True
             return None
@@ -296,14 +303,20 @@ class OrderedMessages:
             reading.nothing_to_come()
         return reading
 
-    async def _wait_for_connection(self) -> None:
+    async def _wait_for_connection(self) -> bool:
+        """Whether a consumer is still wanted, once there is a connection or none will come."""
         connection = self._api.connection
         events = connection.events()
         if connection.is_connected or connection.is_closed:
-            return
-        async for event in events:
-            if isinstance(event, Reconnected | Closed):
-                return
+            return not self._stopped
+        self._comeback = events
+        try:
+            async for event in events:
+                if isinstance(event, Reconnected | Closed):
+                    break
+        finally:
+            self._comeback = None
+        return not self._stopped
 
     def _delete_soon(self, name: str) -> None:
         """Have the server forget a consumer; it would do so by itself in `inactive_threshold`."""

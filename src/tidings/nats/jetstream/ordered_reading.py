@@ -203,7 +203,7 @@ class OrderedReading(Reading):
     def beat(self, message: Msg) -> None:
         """Called with each heartbeat: it says what was delivered before it."""
         delivered = message.headers.get("Nats-Last-Consumer", "")
-        if delivered.isdigit():
+        if delivered.isdecimal() and len(delivered) < 20:  # 64 bits
             self._heard_of = int(delivered)
 
     def came(self) -> None:

@@ -74,7 +74,7 @@ def pub_ack(fields: dict[str, Any]) -> PubAck:
             fields.get("batch"),
             fields.get("count"),
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ProtocolError(f"a counter's value is {value!r:.80}") from None
 
 
@@ -110,7 +110,10 @@ class AckParser:
                 return PubAck(known[0], int(data[at:-1]), known[1])
             except ValueError:
                 pass  # broken, which JSON tells better
-        return self._learn(data, at)
+        try:
+            return self._learn(data, at)
+        except RecursionError:  # whoever is subscribed to the message's subject can answer it
+            raise ProtocolError(f"a stream acknowledged with {data[:80]!r}") from None
 
     def _learn(self, data: bytes, at: int) -> PubAck:
         try:

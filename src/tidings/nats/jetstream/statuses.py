@@ -108,10 +108,13 @@ def limit_in(text: str) -> float | None:
     if found is None:
         return None
     value = found[1]
-    if value.isdigit():
+    if value.isdecimal() and len(value) < 20:  # 64 bits
         return float(value)
     parts = _PART.findall(value)
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None
+    try:
+        return sum(float(number) * _SECONDS[unit] for number, unit in parts) if parts else None
+    except ValueError:  # with two points, say
+        return None
 
 
 def batch_limit_in(text: str) -> int:

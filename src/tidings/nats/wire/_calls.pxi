@@ -31,12 +31,12 @@ cdef class Calls:
         self._due = []
         try:
             for each in due:
-                served += 1
                 route = <Route>each
                 route.is_due = False
                 self._serve(route, limit)
                 if route.wants_served:
                     route.served()
+                served += 1
         finally:
             for each in due[served:]:
                 (<Route>each).is_due = False

@@ -38,17 +38,17 @@ class Calls:
         """Call the callbacks that are due, each for at most `limit` messages; the rest is due again.
 
         Raises:
-            BaseException: what `Route.failed` raises; the routes that were not served remain due.
+            BaseException: what `Route.failed` raises; that route and those behind it remain due.
         """
         due, self._due = self._due, []
         served = 0
         try:
             for route in due:
-                served += 1
                 route.is_due = False
                 route.context.run(self._serve, route, limit)
                 if route.wants_served:
                     route.served()
+                served += 1
         finally:
             for route in due[served:]:
                 route.is_due = False

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tidings.brokers.nats.subjects import SubjectPattern
 from tidings.messaging.errors import SetupError
+from tidings.messaging.subjects import SubjectPattern
 
 
 @pytest.mark.parametrize(

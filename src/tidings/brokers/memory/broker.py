@@ -1,0 +1,105 @@
+"""`MemoryBroker`: the broker within the process."""
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
+from tidings.messaging.logs import logger_for
+from tidings.messaging.publisher import PublisherMethod
+from tidings.messaging.subscriber import SubscriberMethod
+
+from .adapter import MemoryAdapter
+from .message import MemoryMessage
+from .options import MemoryDestination, MemorySource
+from .server import MemoryServer
+
+__all__ = ["MemoryBroker"]
+
+
+class MemoryBroker(Broker[MemoryAdapter]):
+    """A broker within the process, with the handlers that listen on it::
+
+        broker = MemoryBroker()
+
+        @broker.subscriber("orders.{shop}", queue="workers", retry=Retry(attempts=3))
+        @broker.publisher("receipts")
+        async def handle(order: Order, shop: str = Path()) -> Receipt: ...
+
+        async with broker:
+            await broker.start()
+            await broker.publish(order, "orders.berlin")
+
+    What is published while nobody listens is gone, as on NATS. Nothing outlives the process.
+
+    Args:
+        server: what it shares with other brokers; by default one of its own.
+        options: those of every broker (`BrokerOptions`).
+
+    `subscriber` takes what `MemorySource` takes, `publisher` what `MemoryDestination` takes.
+    """
+
+    subscriber = SubscriberMethod(MemorySource)
+    publisher = PublisherMethod(MemoryDestination)
+
+    def __init__(self, server: MemoryServer | None = None, **options: Unpack[BrokerKeywords]) -> None:
+        declared = BrokerOptions(**options)
+        super().__init__(MemoryAdapter(server or MemoryServer(), logger_for(declared.logger)), declared)
+
+    @property
+    def client(self) -> MemoryServer:
+        """The server it is connected to. NotConnectedError before `connect`."""
+        return self.adapter.client
+
+    async def publish(
+        self,
+        message: Any,
+        subject: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        reply_to: str = "",
+        correlation_id: str = "",
+        delay: float = 0.0,
+    ) -> None:
+        """Publish a message to whoever listens.
+
+        Args:
+            message: the value; see `messaging.codec` for how it becomes a body.
+            subject: a literal subject.
+            headers: sent along.
+            reply_to: the subject for answers.
+            correlation_id: by default that of the message being handled, else a new one.
+            delay: seconds until it is delivered, to those who listen then.
+
+        Raises:
+            NotConnectedError: `connect` or `start` was not called.
+            PublishError: the message has no JSON form, or the subject is none.
+            ValueError: the delay is negative.
+        """
+        if not delay >= 0:
+            raise ValueError(f"delay is seconds, at least 0, not {delay!r}")
+        body, composed = self.compose(message, headers, correlation_id)
+        await self.adapter.publish(subject, body, composed, reply_to, delay)
+
+    async def request(
+        self,
+        message: Any,
+        subject: str,
+        *,
+        timeout: float = 0.5,
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+    ) -> MemoryMessage:
+        """Publish a message and return the answer to it.
+
+        Args:
+            message, subject, headers, correlation_id: as for `publish`.
+            timeout: seconds.
+
+        Raises:
+            RemoteError: the handler failed; it says how.
+            RequestTimeoutError: no answer came in time.
+            NoRespondersError: nobody listens to the subject.
+            NotConnectedError, PublishError: as for `publish`.
+        """
+        body, composed = self.compose(message, headers, correlation_id)
+        return await self.adapter.request(MemoryDestination(subject), body, composed, timeout)

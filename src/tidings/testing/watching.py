@@ -1,0 +1,154 @@
+"""What a test sees of handlers: their calls, their failures, and when all is done."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from typing import Any
+from unittest.mock import MagicMock
+
+from tidings.messaging.adapter import Handle
+from tidings.messaging.handling import current_message
+from tidings.messaging.message import Message
+
+from .server import TestServer
+
+__all__ = ["Watched", "Watching"]
+
+_ENDLESS = 20  # failures of one publish after which no more are waited for
+_GLANCE = 0.01  # seconds between two looks for what tells nobody that it is done
+
+_failures: ContextVar[list[BaseException] | None] = ContextVar("tidings_testing_failures", default=None)
+
+
+class Watched:
+    """The calls of one handler.
+
+    Attributes:
+        mock: called with the decoded body of each message, or a list of them for a batch, before the handler
+            is; what is not valid counts too.
+    """
+
+    def __init__(self) -> None:
+        self.mock = MagicMock()
+        self._ended: asyncio.Queue[BaseException | None] = asyncio.Queue()
+
+    async def wait_call(self, timeout: float = 5.0) -> None:
+        """Wait until a call has ended that nobody waited for yet, and raise what it failed with.
+
+        Args:
+            timeout: seconds. TimeoutError after that.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                error = await self._ended.get()
+        except TimeoutError:
+            raise TimeoutError(f"the handler was not called within {timeout} s") from None
+        if error is not None:
+            raise error
+
+    def ended(self, failures: list[BaseException]) -> None:
+        """Note the end of a call."""
+        self._ended.put_nowait(failures[0] if failures else None)
+
+
+class Watching:
+    """Looks on at the handlers of one broker; a `messaging.watching.Watch`.
+
+    Args:
+        server: where the messages are; None on a real server.
+        wait: seconds that publishing waits for the handlers; None is not at all.
+        raises: whether publishing raises what a handler failed with.
+    """
+
+    def __init__(self, server: TestServer | None, wait: float | None, raises: bool) -> None:
+        self._server = server
+        self._wait = wait
+        self._raises = raises
+        self._watched: dict[Callable[..., Any], Watched] = {}
+        self._busy = 0
+        self._unraised: list[BaseException] = []
+        self._news = asyncio.Event()
+
+    def of(self, handler: Callable[..., Any]) -> Watched:
+        """What is seen of a handler, which shows it too: ``handler.mock``, ``handler.wait_call``."""
+        watched = self._watched.get(handler)
+        if watched is None:
+            watched = self._watched[handler] = Watched()
+            with suppress(AttributeError):  # a bound method has no attributes of its own
+                vars(handler).update(mock=watched.mock, wait_call=watched.wait_call)
+        return watched
+
+    def leave(self) -> None:
+        """Take from the handlers what they showed."""
+        for handler in self._watched:
+            for name in ("mock", "wait_call"):
+                vars(handler).pop(name, None)
+
+    def around(self, subscriber: Any, handle: Handle) -> Handle:
+        """`handle`, looked on at."""
+        watched = [self.of(function) for function in subscriber.functions]
+        message_of = subscriber.broker.adapter.message_factory(subscriber.source)
+
+        async def look_on(native: Any) -> object:
+            failures: list[BaseException] = []
+            _failures.set(failures)
+            self._busy += 1
+            try:
+                natives = native if isinstance(native, list) else [native]
+                bodies = [await _decoded(message_of(each)) for each in natives]
+                for each in watched:
+                    each.mock(bodies if isinstance(native, list) else bodies[0])
+                return await handle(native)
+            finally:
+                self._busy -= 1
+                for each in watched:
+                    each.ended(failures)
+                self._news.set()
+
+        return look_on
+
+    def failed(self, message: Message[Any], error: BaseException) -> None:
+        """Note a failure: for `wait_call`, and for who publishes."""
+        failures = _failures.get()
+        if failures is not None:
+            failures.append(error)
+        self._unraised.append(error)
+        self._news.set()
+
+    async def settle(self) -> None:
+        """Wait until what was published is handled, and raise what failed. In a handler do nothing.
+
+        TimeoutError when it takes too long.
+        """
+        if self._server is None or self._wait is None or current_message() is not None:
+            return
+        try:
+            async with asyncio.timeout(self._wait):
+                while not (self._busy == 0 and self._server.is_idle):
+                    if self._raises and len(self._unraised) >= _ENDLESS:
+                        break
+                    self._news.clear()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_GLANCE):
+                            await self._news.wait()
+        except TimeoutError:
+            raise TimeoutError(
+                f"handlers are at work after {self._wait} s: give the test broker another wait=, or "
+                "wait=None so that publishing does not wait for them"
+            ) from None
+        if (error := self.take_failure()) is not None and self._raises:
+            raise error
+
+    def take_failure(self) -> BaseException | None:
+        """The first failure that nobody was told of; the others are forgotten."""
+        error = self._unraised[0] if self._unraised else None
+        self._unraised.clear()
+        return error
+
+
+async def _decoded(message: Message[Any]) -> Any:
+    try:
+        return await message.decode()
+    except ValueError:
+        return message.body
