@@ -58,6 +58,20 @@ async def test_a_message_that_is_late_is_waited_for() -> None:
         assert seen == [1]
 
 
+async def test_a_stop_does_not_lose_what_is_late() -> None:
+    broker, seen = NatsBroker(), []
+
+    @broker.subscriber("in", stream="S", durable="w")
+    async def handler(number: int) -> None:
+        seen.append(number)
+
+    async with TestNatsBroker(broker, faults=Faults(delay=1, most_delay=3600.0), wait=None) as br:
+        for number in range(MANY):
+            await br.publish(number, "in")
+        assert seen == []
+    assert sorted(seen) == list(range(MANY))
+
+
 async def test_a_failure_tells_the_seed() -> None:
     with pytest.raises(AssertionError) as failed:
         async with TestNatsBroker(NatsBroker(), faults=Faults(drop=0.5, seed=7)):

@@ -85,7 +85,7 @@ class MemoryNatsAdapter(NatsAdapter):
 
     async def listen(self, source: NatsSource | NatsEndpoint, handle: Handle) -> Stop:
         """Take what is published to the subjects from now on."""
-        if isinstance(source, NatsEndpoint) or source.kv_watch is not None:
+        if isinstance(source, NatsEndpoint) or source.watched is not None:
             raise SetupError(
                 f"{source.channel!r}: endpoints and watches of buckets need a server: with_real=True"
             )

@@ -65,15 +65,18 @@ class _QuickInbox(Inbox):
 class _FaultyInbox(_QuickInbox):
     """An inbox that messages reach with faults."""
 
-    __slots__ = ("_faults", "_random")
+    __slots__ = ("_faults", "_late", "_random")
 
     def __init__(self, pattern: str, queue_group: str, faults: Faults) -> None:
         super().__init__(pattern, queue_group)
         self._faults = faults
+        self._late: dict[MemoryMsg, asyncio.TimerHandle] = {}
         # Of its own, so that what happens here does not depend on the turns that others take.
         self._random = Random(f"{faults.seed} {pattern} {queue_group}")
 
     def put(self, message: MemoryMsg) -> int:
+        if not self.members:  # a stop gets what is left as it is
+            return super().put(message)
         faults, chance = self._faults, self._random.random
         # Always the same number of draws: a probability that is changed leaves the others' faults alone.
         drops, twice, again, late, overtakes = (chance() for _ in range(5))
@@ -90,7 +93,8 @@ class _FaultyInbox(_QuickInbox):
         for each in copies:
             if late < faults.delay:
                 self.held += 1
-                asyncio.get_running_loop().call_later(lateness, self._arrive_late, each)
+                loop = asyncio.get_running_loop()
+                self._late[each] = loop.call_later(lateness, self._arrive_late, each)
             elif overtakes < faults.reorder:
                 self.queue.insert(int(place * len(self.queue)), each)
                 self.wake_one()
@@ -100,4 +104,11 @@ class _FaultyInbox(_QuickInbox):
 
     def _arrive_late(self, message: MemoryMsg) -> None:
         self.held -= 1
+        del self._late[message]
         super().put(message)
+
+    def hurry(self) -> None:
+        for message, handle in list(self._late.items()):
+            handle.cancel()
+            self._arrive_late(message)
+        super().hurry()

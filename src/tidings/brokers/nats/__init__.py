@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 from .broker import NatsBroker
 from .endpoints import NatsEndpoint
 from .message import NatsMessage
-from .options import KvWatch, NatsDestination, NatsSource, Pull
+from .options import KvWatch, NatsDestination, NatsSource, ObjWatch, Pull
 from .router import NatsPublisher, NatsRoute, NatsRouter
 
 if TYPE_CHECKING:
     from .key_message import NatsKeyMessage
+    from .object_message import NatsObjectMessage
     from .serving import NatsRequestMessage
     from .stream_message import NatsStreamMessage
 
@@ -20,12 +21,14 @@ __all__ = [
     "NatsEndpoint",
     "NatsKeyMessage",
     "NatsMessage",
+    "NatsObjectMessage",
     "NatsPublisher",
     "NatsRequestMessage",
     "NatsRoute",
     "NatsRouter",
     "NatsSource",
     "NatsStreamMessage",
+    "ObjWatch",
     "Pull",
 ]
 
@@ -40,6 +43,10 @@ def __getattr__(name: str) -> Any:
         from .key_message import NatsKeyMessage
 
         return NatsKeyMessage
+    if name == "NatsObjectMessage":
+        from .object_message import NatsObjectMessage
+
+        return NatsObjectMessage
     if name == "NatsRequestMessage":  # likewise with services
         from .serving import NatsRequestMessage
 
