@@ -44,5 +44,5 @@ def test_a_prefix_goes_before_the_subject_the_filters_and_the_keys() -> None:
 )
 def test_some_take_no_prefix(source: NatsSource | NatsEndpoint) -> None:
     assert source.prefixed("") == source
-    with pytest.raises(SetupError, match="'sum' takes no prefix, and its router has 'p"):
+    with pytest.raises(SetupError, match="sum' takes no prefix, and its router has 'p"):
         source.prefixed("p.")
