@@ -284,3 +284,60 @@ async def test_an_ordered_consumer(door: Door, nats_url: str, name: str) -> None
     await called.unsubscribe()
     await js.delete_stream(name)
     await nc.close()
+
+
+async def test_a_fetch_too_many_times_out(door: Door, nats_url: str, name: str) -> None:
+    api = door.module("js.api")
+    nc = await door.connect(nats_url)
+    js = nc.jetstream()
+    await js.add_stream(name=name, subjects=[name])
+    sub = await js.pull_subscribe(name, "one", config=api.ConsumerConfig(max_waiting=1))
+    found = await asyncio.gather(*(sub.fetch(1, timeout=0.3) for _ in range(3)), return_exceptions=True)
+    assert [type(each).__name__ for each in found] == ["TimeoutError"] * 3
+    await js.delete_stream(name)
+    await nc.close()
+
+
+async def test_members_of_a_group_end(door: Door, nats_url: str, name: str) -> None:
+    nc = await door.connect(nats_url)
+    js = nc.jetstream()
+    await js.add_stream(name=name, subjects=[name])
+    seen: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def keep(msg: Any) -> None:
+        await seen.put(msg.data)
+
+    first, second = [await js.subscribe(name, "group", cb=keep) for _ in range(2)]
+    assert first.subject == second.subject
+    for i in range(20):
+        await js.publish(name, b"%d" % i)
+    async with asyncio.timeout(LIMIT):
+        assert {await seen.get() for _ in range(20)} == {b"%d" % i for i in range(20)}
+    await first.unsubscribe()
+    await second.drain()
+    with pytest.raises(door.errors.BadSubscriptionError):
+        await first.unsubscribe()
+    with pytest.raises(door.errors.BadSubscriptionError):
+        await second.drain()
+    await js.delete_stream(name)
+    await nc.close()
+
+
+async def test_a_consumer_that_was_made_is_bound(door: Door, nats_url: str, name: str) -> None:
+    api = door.module("js.api")
+    nc = await door.connect(nats_url)
+    js = nc.jetstream()
+    await js.add_stream(name=name, subjects=[name])
+    config = api.ConsumerConfig(deliver_subject=nc.new_inbox())
+    info = await js.add_consumer(stream=name, config=config, durable_name="bound")
+    sub = await js.subscribe_bind(stream=name, consumer=info.name, config=info.config)
+    await js.publish(name, b"1")
+    msg = await sub.next_msg(timeout=LIMIT)
+    assert (msg.data, js.is_status_msg(msg)) == (b"1", None)
+    await msg.ack_sync()
+    assert (await sub.consumer_info()).num_ack_pending == 0
+    with pytest.raises(TypeError, match="deliver_subject"):
+        await js.subscribe_bind(name, api.ConsumerConfig(), "bound")
+    await sub.unsubscribe()
+    await js.delete_stream(name)
+    await nc.close()

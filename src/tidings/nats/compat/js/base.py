@@ -61,7 +61,7 @@ class Base:
 
     def as_dict(self) -> dict[str, object]:
         """What is sent to the server."""
-        written = {
+        written: dict[str, object] = {
             field.name: self._write(field.name, value)
             for field in fields(self)
             if (value := getattr(self, field.name)) is not None

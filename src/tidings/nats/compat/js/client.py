@@ -101,8 +101,9 @@ class JetStreamContext(Buckets):
         if stream is not None or msg_ttl is not None:
             headers = _with_options(headers, stream, msg_ttl)
         is_full = self._context.publish_async_pending >= self._max_pending
+        patience = asyncio.timeout(wait_stall if is_full else None)
         try:
-            async with asyncio.timeout(wait_stall if is_full else None) as patience:
+            async with patience:
                 inner = await self._context.publish_async(subject, payload, headers=headers)
         except Error as error:
             raise translated(error) from error

@@ -37,7 +37,10 @@ SCHEDULE_HOURLY = "@hourly"
 
 
 class Header(str, Enum):
-    """Headers that the server reads or writes."""
+    """Headers that the server reads or writes; as text the header's name, which is what is sent."""
+
+    __str__ = str.__str__
+    __format__ = str.__format__  # type: ignore[assignment]
 
     BATCH_COMMIT = "Nats-Batch-Commit"
     BATCH_ID = "Nats-Batch-Id"

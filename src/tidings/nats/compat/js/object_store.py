@@ -267,8 +267,8 @@ class ObjectStore:
             options=options,
         )
         digest = sha256()
+        unconfirmed: deque[asyncio.Future[api.PubAck]] = deque()
         try:
-            unconfirmed: deque[asyncio.Future[api.PubAck]] = deque()
             while chunk := await _next_chunk(
                 read, options.max_chunk_size or OBJ_DEFAULT_CHUNK_SIZE, in_thread
             ):
@@ -356,8 +356,8 @@ def _reader(data: Data) -> tuple[Reader, bool]:
         return io.BytesIO(data.encode() if isinstance(data, str) else data).read, False
     if hasattr(data, "readinto") or isinstance(data, io.BufferedIOBase):
         return cast("BinaryIO", data).read, True
-    if hasattr(data, "buffer"):
-        return cast("BinaryIO", data.buffer).read, True
+    if (buffer := getattr(data, "buffer", None)) is not None:
+        return cast("BinaryIO", buffer).read, True
     raise TypeError("nats: invalid type for object store")
 
 

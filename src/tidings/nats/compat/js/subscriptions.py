@@ -11,9 +11,9 @@ from tidings.nats.compat.aio.subscription import Subscription
 from tidings.nats.compat.border import translated, translates
 from tidings.nats.compat.js import api, errors
 from tidings.nats.core.options import SubscriptionLimits
-from tidings.nats.errors import Error
+from tidings.nats.errors import ConnectionReconnectingError, Error
 from tidings.nats.jetstream.consume import Consuming
-from tidings.nats.jetstream.errors import NotFoundError
+from tidings.nats.jetstream.errors import NoHeartbeatError, NotFoundError, PullError
 from tidings.nats.jetstream.fetch import Fetch
 from tidings.nats.jetstream.infos import ConsumerInfo
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
@@ -27,10 +27,12 @@ __all__ = ["Callback", "OrderedSubscription", "PullSubscription", "PushSubscript
 
 Callback: TypeAlias = Callable[[Msg], Awaitable[None] | None]
 
+# What nats-py takes for a fetch that brought nothing: its programs try again.
+_RETRIED = (404, 408, 409)
 _FOREVER = 365 * 86400.0
 
 
-class PushSubscription(Subscription, NativePush):
+class PushSubscription(Subscription, NativePush):  # pyright: ignore[reportIncompatibleMethodOverride]
     """The messages of a push consumer."""
 
     def __init__(
@@ -186,6 +188,12 @@ class PullSubscription:
             found = found or await self._run(batch, limit, heartbeat, no_wait=False)
         except NotFoundError as error:
             raise errors.ServiceUnavailableError from error
+        except PullError as error:
+            if error.status not in _RETRIED:
+                raise
+            raise core_errors.TimeoutError from error
+        except (NoHeartbeatError, ConnectionReconnectingError) as error:
+            raise core_errors.TimeoutError from error
         if not found:
             raise core_errors.TimeoutError if heartbeat is None else errors.FetchTimeoutError
         self.delivered += len(found)
