@@ -9,6 +9,7 @@ import io
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -273,7 +274,9 @@ class ObjectStore:
                 read, options.max_chunk_size or OBJ_DEFAULT_CHUNK_SIZE, in_thread
             ):
                 digest.update(chunk)
-                unconfirmed.append(await self._js.publish_async(self._chunk_subject(nuid), chunk))
+                future = await self._js.publish_async(self._chunk_subject(nuid), chunk)
+                future.add_done_callback(_take_note)
+                unconfirmed.append(future)
                 info.size, info.chunks = (info.size or 0) + len(chunk), (info.chunks or 0) + 1
                 if len(unconfirmed) >= _UNCONFIRMED_CHUNKS:
                     await unconfirmed.popleft()
@@ -283,9 +286,8 @@ class ObjectStore:
             info.mtime = _now()
             await self._tell(info)
         except BaseException:
-            for future in unconfirmed:
-                future.cancel()
-            await self._js.purge_stream(self._stream, subject=self._chunk_subject(nuid))
+            with suppress(Error):  # what went wrong first is what is told
+                await self._js.purge_stream(self._stream, subject=self._chunk_subject(nuid))
             raise
         if before is not None:
             await self._js.purge_stream(self._stream, subject=self._chunk_subject(before.nuid))
@@ -344,6 +346,12 @@ class ObjectStore:
 
     def _chunk_subject(self, nuid: str) -> str:
         return f"$O.{self._name}.C.{nuid}"
+
+
+def _take_note(future: asyncio.Future[api.PubAck]) -> None:
+    """One failure is raised; those of the other chunks are not to be complained of."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _now() -> str:
