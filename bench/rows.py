@@ -194,6 +194,17 @@ KV_ROWS = (
     Row("kv-watch", "key-value: the initial entries of 100,000 keys", "kv.watch", KV, scheme="jetstream"),
 )
 
+OBJECT_ROWS = (
+    Row(
+        "obj-64m",
+        "object store: put and read 64 MB, in MB",
+        "objects.round_trip",
+        ("tidings", "natsio", "nats-py"),
+        size=64_000_000,
+        scheme="jetstream",
+    ),
+)
+
 SERVICE_ROWS = (
     Row("model", "framework: pydantic body, `async def` handler", "services.model", SERVICES),
     Row(
@@ -331,6 +342,7 @@ ROWS = (
     *MANY_ROWS,
     *JETSTREAM_ROWS,
     *KV_ROWS,
+    *OBJECT_ROWS,
     *SERVICE_ROWS,
     *MEMORY_ROWS,
     *PUBSUB_ROWS,
@@ -355,6 +367,7 @@ TARGETS = (
     *(Target(name, "nats-py", 4) for name in ("js-ordered", "js-ordered-1k")),
     *(Target(name, "natsio", 1.7) for name in ("kv-put", "kv-get")),
     Target("kv-watch", "nats-py", 4),
+    Target("obj-64m", "natsio", 2),
     *(Target(row.name, "natsio", 2) for row in WEBSOCKET_ROWS),
     *(Target(row.name, "natsio", 3) for row in TLS_ROWS),
     Target("beside", "tidings", 1.1, their_row="one"),

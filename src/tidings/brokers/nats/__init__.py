@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 from .broker import NatsBroker
 from .endpoints import NatsEndpoint
 from .message import NatsMessage
-from .options import KvWatch, NatsDestination, NatsSource, Pull
+from .options import KvWatch, NatsDestination, NatsSource, ObjWatch, Pull
 
 if TYPE_CHECKING:
     from .key_message import NatsKeyMessage
+    from .object_message import NatsObjectMessage
     from .serving import NatsRequestMessage
     from .stream_message import NatsStreamMessage
 
@@ -19,9 +20,11 @@ __all__ = [
     "NatsEndpoint",
     "NatsKeyMessage",
     "NatsMessage",
+    "NatsObjectMessage",
     "NatsRequestMessage",
     "NatsSource",
     "NatsStreamMessage",
+    "ObjWatch",
     "Pull",
 ]
 
@@ -36,6 +39,10 @@ def __getattr__(name: str) -> Any:
         from .key_message import NatsKeyMessage
 
         return NatsKeyMessage
+    if name == "NatsObjectMessage":
+        from .object_message import NatsObjectMessage
+
+        return NatsObjectMessage
     if name == "NatsRequestMessage":  # likewise with services
         from .serving import NatsRequestMessage
 

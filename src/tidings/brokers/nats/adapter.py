@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # JetStream is loaded by who uses it
 
     from .listening import StreamListening
     from .serving import Serving
-    from .watching import KeyListening
+    from .watching import WatchListening
 
 __all__ = ["DEFAULT_SERVER", "SERVERS_VARIABLE", "NatsAdapter"]
 
@@ -66,7 +66,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._client: Client | None = None
         self._jetstream: JetStream | None = None
         self._subscriptions: list[Subscription] = []
-        self._listenings: list[StreamListening | KeyListening] = []
+        self._listenings: list[StreamListening | WatchListening[Any]] = []
         self._serving: Serving | None = None
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
@@ -163,6 +163,10 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             from .watching import KeyListening
 
             return await self._listen_by(KeyListening(self.jetstream, source, handle, self._logger))
+        if source.obj_watch is not None:
+            from .object_watching import ObjectListening
+
+            return await self._listen_by(ObjectListening(self.jetstream, source, handle, self._logger))
         if source.stream is not None:
             from .listening import StreamListening
 
@@ -182,7 +186,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._subscriptions.append(subscription)
         return partial(self._end, subscription)
 
-    async def _listen_by(self, listening: "StreamListening | KeyListening") -> Stop:
+    async def _listen_by(self, listening: "StreamListening | WatchListening[Any]") -> Stop:
         await listening.declare()
         self._listenings.append(listening)
         if self._is_ready:
@@ -240,8 +244,8 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             listening.begin()
 
     def message_type_of(self, source: NatsSource | NatsEndpoint) -> type[NatsMessage]:
-        """`NatsStreamMessage` for one of a stream, `NatsKeyMessage` for keys, `NatsRequestMessage` for one of
-        an endpoint."""
+        """`NatsStreamMessage` for one of a stream, `NatsKeyMessage` for keys, `NatsObjectMessage` for
+        objects, `NatsRequestMessage` for one of an endpoint."""
         if isinstance(source, NatsEndpoint):
             from .serving import NatsRequestMessage
 
@@ -250,6 +254,10 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             from .key_message import NatsKeyMessage
 
             return NatsKeyMessage
+        if source.obj_watch is not None:
+            from .object_message import NatsObjectMessage
+
+            return NatsObjectMessage
         if source.stream is None:
             return NatsMessage
         from .stream_message import NatsStreamMessage
@@ -259,7 +267,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
     def message_factory(self, source: NatsSource | NatsEndpoint) -> Callable[[Any], NatsMessage]:
         """Messages that know the named parts of the subject."""
         make, pattern = self.message_type_of(source), source.pattern
-        if isinstance(source, NatsSource) and source.kv_watch is not None:
+        if isinstance(source, NatsSource) and source.watched is not None:
             return lambda change: make(change.entry, pattern)
         return (lambda native: make(native, pattern)) if pattern.names else make
 

@@ -15,7 +15,15 @@ from .message import NatsMessage
 from .options import NatsDestination, NatsKeywords, NatsSource
 
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
-    from tidings.nats.jetstream import ContextOptions, KeyValue, KeyValueConfig, PubAck, PublishOptions
+    from tidings.nats.jetstream import (
+        ContextOptions,
+        KeyValue,
+        KeyValueConfig,
+        ObjectStore,
+        ObjectStoreConfig,
+        PubAck,
+        PublishOptions,
+    )
     from tidings.nats.jetstream.kv import KeyCodec, ValueCodec
 
 __all__ = ["NatsBroker"]
@@ -177,6 +185,17 @@ class NatsBroker(Broker[NatsAdapter]):
         from .buckets import open_bucket
 
         return await open_bucket(self.adapter.jetstream, bucket, declare, key_codec, value_codec)
+
+    async def object_store(
+        self,
+        bucket: "str | ObjectStoreConfig",
+        *,
+        declare: Literal["create", "update", "never"] = "create",
+    ) -> "ObjectStore":
+        """An object store of the client, with all that it can do. Args and errors as `key_value`."""
+        from .buckets import open_object_store
+
+        return await open_object_store(self.adapter.jetstream, bucket, declare)
 
 
 _OF_BROKER = frozenset(BrokerKeywords.__annotations__)

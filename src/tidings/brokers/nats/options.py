@@ -17,10 +17,16 @@ from tidings.nats.wire import subject_matches
 from .subjects import SubjectPattern
 
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
-    from tidings.nats.jetstream import ConsumerConfig, DeliverPolicy, KeyValueConfig, StreamConfig
+    from tidings.nats.jetstream import (
+        ConsumerConfig,
+        DeliverPolicy,
+        KeyValueConfig,
+        ObjectStoreConfig,
+        StreamConfig,
+    )
     from tidings.nats.jetstream.kv import KeyCodec, ValueCodec
 
-__all__ = ["CONSUMER_OPTIONS", "KvWatch", "NatsDestination", "NatsKeywords", "NatsSource", "Pull"]
+__all__ = ["CONSUMER_OPTIONS", "KvWatch", "NatsDestination", "NatsKeywords", "NatsSource", "ObjWatch", "Pull"]
 
 CONSUMER_OPTIONS = (
     "deliver_policy",
@@ -89,9 +95,31 @@ class KvWatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ObjWatch:
+    """What is watched of an object store.
+
+    Attributes:
+        bucket: the name of one that is there, or the config of one that is made if it is not.
+        ignore_deletes: only what is put or changed, not that an object was deleted.
+        include_history: all infos that the store has of an object.
+        updates_only: nothing of what is there at the start.
+    """
+
+    bucket: str | ObjectStoreConfig = field(kw_only=False)
+    ignore_deletes: bool = False
+    include_history: bool = False
+    updates_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """The bucket's."""
+        return self.bucket if isinstance(self.bucket, str) else self.bucket.bucket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NatsSource(Source):
     """A subject to listen to: what is published to it while we listen, or what a stream has stored of it.
-    Or the keys of a bucket.
+    Or the keys of a bucket, or the objects of a store.
 
     Attributes:
         subject: may hold wildcards, `*` for one token and a last `>` for the rest, and named parts
@@ -124,6 +152,12 @@ class NatsSource(Source):
     Attributes:
         kv_watch: the name of the bucket, or a `KvWatch`. A deletion has no body, which is None for a handler
             that admits it. `declare` says what happens where the bucket is not as its config.
+
+    From an object store, first of the objects that are there, then of each change:
+
+    Attributes:
+        obj_watch: the name of the bucket, or an `ObjWatch`. The body is the name of the object. `declare` as
+            for keys; a subject there is none.
     """
 
     subject: str = field(default="", kw_only=False)
@@ -148,6 +182,7 @@ class NatsSource(Source):
     inactive_threshold: float | timedelta | None = None
     headers_only: bool | None = None
     kv_watch: str | KvWatch | None = None
+    obj_watch: str | ObjWatch | None = None
 
     @property
     def channel(self) -> str:
@@ -155,18 +190,20 @@ class NatsSource(Source):
         return self.subject if self.watched is None else f"{self.watched.name}/{self.subject or '>'}"
 
     @property
-    def watched(self) -> KvWatch | None:
+    def watched(self) -> KvWatch | ObjWatch | None:
         """What is watched of a bucket, if that is where the messages come from."""
+        if self.obj_watch is not None:
+            return ObjWatch(self.obj_watch) if isinstance(self.obj_watch, str) else self.obj_watch
         return KvWatch(self.kv_watch) if isinstance(self.kv_watch, str) else self.kv_watch
 
     @property
     def answers(self) -> bool:
         """Whether requesters are answered; a stored message has none."""
-        return not self.no_reply and self.stream is None and self.kv_watch is None
+        return not self.no_reply and self.stream is None and self.watched is None
 
     def takes(self, destination: Destination) -> bool:
         """Whether the subject of `destination` matches."""
-        if self.kv_watch is not None or not isinstance(destination, NatsDestination):
+        if self.watched is not None or not isinstance(destination, NatsDestination):
             return False
         return subject_matches(self.pattern.subject, destination.subject)
 
@@ -178,7 +215,7 @@ class NatsSource(Source):
     @property
     def pattern(self) -> SubjectPattern:
         """The subject, read. SetupError for one that is none."""
-        return SubjectPattern.parse(self.subject or (">" if self.kv_watch is not None else ""))
+        return SubjectPattern.parse(self.subject or (">" if self.watched is not None else ""))
 
     def given(self, names: Collection[str]) -> list[str]:
         """Which of these options are not left at their default."""
@@ -188,11 +225,14 @@ class NatsSource(Source):
     def check(self) -> None:
         """Refuse options that cannot work, or not together. SetupError."""
         Source.check(self)
-        if self.kv_watch is not None:
+        if self.watched is not None:
             self._check_watch()
             return
         if not self.subject:
-            raise SetupError("a subscriber listens to a subject, or to the keys of a bucket: say kv_watch=")
+            raise SetupError(
+                "a subscriber listens to a subject, to the keys of a bucket (kv_watch=) or to the objects "
+                "of a store (obj_watch=)"
+            )
         if self.stream is None:
             self._refuse(_OF_STREAMS, "for messages of a stream: say stream=")
             return
@@ -216,9 +256,11 @@ class NatsSource(Source):
                 raise SetupError(f"filter subject {each!r} is not within the subject {self.subject!r}")
 
     def _check_watch(self) -> None:
-        self._refuse(("stream", *_OF_CONSUMERS, *_OF_SUBJECTS), "not for the keys of a bucket")
+        if self.obj_watch is not None:
+            self._refuse(("kv_watch", "subject"), "not for the objects of a store")
+        self._refuse(("stream", *_OF_CONSUMERS, *_OF_SUBJECTS), "not for what is in a bucket")
         if self.workers > 1:
-            raise SetupError(f"{self.channel!r}: workers > 1 do not keep the order in which keys change")
+            raise SetupError(f"{self.channel!r}: workers > 1 do not keep the order in which a bucket changes")
 
     def _refuse(self, names: Collection[str], why: str) -> None:
         if found := self.given(names):

@@ -1,9 +1,12 @@
-"""Watching the keys of a bucket for a subscriber, also when the bucket goes and comes again."""
+"""Watching a bucket for a subscriber, also when the bucket goes and comes again."""
 
 import asyncio
-from contextlib import suppress
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
 from contextvars import copy_context
 from logging import Logger
+from typing import Any, Generic, Protocol, TypeVar
 
 from tidings.messaging.adapter import Handle
 from tidings.messaging.errors import TidingsError
@@ -14,29 +17,36 @@ from .buckets import open_bucket, refused
 from .key_message import Change, body_of
 from .options import KvWatch, NatsSource
 
-__all__ = ["KeyListening"]
+__all__ = ["KeyListening", "WatchListening"]
 
 _IN_A_ROW = 1024  # entries handled before other tasks get a turn
 _PATIENCE = 2.0  # seconds that a cancelled handler has to come to its end
 _LEAST_WAIT, _MOST_WAIT = 1.0, 30.0  # seconds before a bucket that is gone is looked for
 
 
-class KeyListening:
-    """Hands the entries of a bucket to a handler, one after the other.
+class Watcher(Protocol):
+    """What a client's watchers have alike."""
+
+    async def stop(self) -> None:
+        """End it."""
+
+
+W = TypeVar("W", bound=Watcher)
+
+
+class WatchListening(ABC, Generic[W]):
+    """Hands what changes in a bucket to a handler, one after the other.
 
     A bucket that is gone is looked for, or made, as at the start, until it is there again; then all that is
     in it is handed out. Each try is logged.
     """
 
     def __init__(self, js: JetStream, source: NatsSource, handle: Handle, logger: Logger) -> None:
-        watched = source.watched
-        assert watched is not None
-        self._watched: KvWatch = watched
         self._js = js
         self._source = source
         self._handle = handle
         self._logger = logger
-        self._watcher: KeyWatcher[bytes] | None = None
+        self._watcher: W | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_looking = False
         self._ended = False
@@ -50,20 +60,13 @@ class KeyListening:
         """
         self._watcher = await self._open()
 
-    async def _open(self) -> KeyWatcher[bytes]:
-        watched, declare = self._watched, self._source.declare
-        kv = await open_bucket(self._js, watched.bucket, declare, watched.key_codec, watched.value_codec)
-        try:
-            return await kv.watch(
-                self._source.pattern.subject,
-                include_history=watched.include_history,
-                updates_only=watched.updates_only,
-                ignore_deletes=watched.ignore_deletes,
-                meta_only=watched.meta_only,
-                resume_from_revision=watched.resume_from_revision,
-            )
-        except Error as error:
-            raise refused(watched.name, error) from error
+    @abstractmethod
+    async def _open(self) -> W:
+        """Look up or make the bucket, and watch it. Raises as `declare`."""
+
+    @abstractmethod
+    def _changes(self, watcher: W) -> AsyncIterator[Any]:
+        """What changes, in the shape of native messages."""
 
     def begin(self) -> None:
         """Hand out what comes; does nothing where it does already."""
@@ -72,11 +75,13 @@ class KeyListening:
                 self._work(self._watcher), name=f"{self._source.channel} watcher", context=copy_context()
             )
 
-    async def _work(self, watcher: KeyWatcher[bytes]) -> None:
+    async def _work(self, watcher: W) -> None:
         while True:
             try:
-                async with watcher:
+                try:
                     await self._hand_out(watcher)
+                finally:
+                    await watcher.stop()
                 return
             except Error as error:
                 if self._is_over:
@@ -86,15 +91,16 @@ class KeyListening:
                 )
             watcher = await self._look()
 
-    async def _hand_out(self, watcher: KeyWatcher[bytes]) -> None:
+    async def _hand_out(self, watcher: W) -> None:
         handle, handled = self._handle, 0
-        async for entry in watcher.entries():
-            await handle(Change(body_of(entry), "", entry))
-            handled += 1
-            if handled % _IN_A_ROW == 0:
-                await asyncio.sleep(0)
+        async with aclosing(self._changes(watcher)) as changes:  # type: ignore[type-var]
+            async for change in changes:
+                await handle(change)
+                handled += 1
+                if handled % _IN_A_ROW == 0:
+                    await asyncio.sleep(0)
 
-    async def _look(self) -> KeyWatcher[bytes]:
+    async def _look(self) -> W:
         wait, self._is_looking = _LEAST_WAIT, True
         while True:
             await asyncio.sleep(wait)
@@ -141,3 +147,27 @@ class KeyListening:
             if not self._is_looking:
                 self._logger.warning("%s: its handler was cancelled", self._source.channel)
             await asyncio.wait([task], timeout=_PATIENCE)
+
+
+class KeyListening(WatchListening[KeyWatcher[bytes]]):
+    """Hands the entries of a key-value bucket to a handler."""
+
+    async def _open(self) -> KeyWatcher[bytes]:
+        watched, declare = self._source.watched, self._source.declare
+        assert isinstance(watched, KvWatch)
+        kv = await open_bucket(self._js, watched.bucket, declare, watched.key_codec, watched.value_codec)
+        try:
+            return await kv.watch(
+                self._source.pattern.subject,
+                include_history=watched.include_history,
+                updates_only=watched.updates_only,
+                ignore_deletes=watched.ignore_deletes,
+                meta_only=watched.meta_only,
+                resume_from_revision=watched.resume_from_revision,
+            )
+        except Error as error:
+            raise refused(watched.name, error) from error
+
+    async def _changes(self, watcher: KeyWatcher[bytes]) -> AsyncIterator[Change]:
+        async for entry in watcher.entries():
+            yield Change(body_of(entry), "", entry)

@@ -82,6 +82,15 @@ if TYPE_CHECKING:
         KeyWatcher,
         TypedKeyValue,
     )
+    from tidings.nats.jetstream.object_store import (
+        ObjectInfo,
+        ObjectLink,
+        ObjectResult,
+        ObjectStore,
+        ObjectStoreConfig,
+        ObjectStoreStatus,
+        ObjectWatcher,
+    )
 
 __all__ = [
     "AccountInfo",
@@ -122,6 +131,13 @@ __all__ = [
     "LostData",
     "Messages",
     "Metadata",
+    "ObjectInfo",
+    "ObjectLink",
+    "ObjectResult",
+    "ObjectStore",
+    "ObjectStoreConfig",
+    "ObjectStoreStatus",
+    "ObjectWatcher",
     "OrderedConsumer",
     "OrderedMessages",
     "OrderedOptions",
@@ -177,6 +193,18 @@ _LATER = {
             "TypedKeyValue",
         ),
         "tidings.nats.jetstream.kv",
+    ),
+    **dict.fromkeys(
+        (
+            "ObjectInfo",
+            "ObjectLink",
+            "ObjectResult",
+            "ObjectStore",
+            "ObjectStoreConfig",
+            "ObjectStoreStatus",
+            "ObjectWatcher",
+        ),
+        "tidings.nats.jetstream.object_store",
     ),
 }
 

@@ -6,6 +6,7 @@ from tidings.nats.core.connection import Connection
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.consumers import Consumers
 from tidings.nats.jetstream.key_values import KeyValues
+from tidings.nats.jetstream.object_stores import ObjectStores
 from tidings.nats.jetstream.options import JetStreamOptions
 from tidings.nats.jetstream.publish import Publishing
 from tidings.nats.jetstream.streams import Streams
@@ -14,7 +15,7 @@ from tidings.nats.jetstream.subscribing import Subscribing
 __all__ = ["JetStream"]
 
 
-class JetStream(Publishing, Streams, Consumers, Subscribing, KeyValues):
+class JetStream(Publishing, Streams, Consumers, Subscribing, KeyValues, ObjectStores):
     """The JetStream of one domain. Made by `Client.jetstream`, which costs nothing.
 
     Args:

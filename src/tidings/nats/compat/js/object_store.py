@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeAlias, cast
 from tidings.nats.compat import errors as core_errors
 from tidings.nats.compat.border import translated, translates
 from tidings.nats.compat.js import api, errors
-from tidings.nats.compat.js.buckets import VALID_BUCKET_RE
+from tidings.nats.compat.js.constants import VALID_BUCKET_RE
 from tidings.nats.compat.js.kv import MSG_ROLLUP_SUBJECT, StopIterSentinel
 from tidings.nats.errors import Error
 from tidings.nats.jetstream import JetStreamMsg, OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
 
 if TYPE_CHECKING:
-    from tidings.nats.compat.js.client import JetStreamContext
+    from tidings.nats.compat.js.publishing import Publishing
 
 __all__ = ["VALID_BUCKET_RE", "ObjectStore"]
 
@@ -133,7 +133,7 @@ class ObjectStore:
                 if not (self._ignore_deletes and info.deleted):
                     return info
 
-    def __init__(self, name: str, stream: str, js: JetStreamContext) -> None:
+    def __init__(self, name: str, stream: str, js: Publishing) -> None:
         self._name = name
         self._stream = stream
         self._js = js
@@ -176,7 +176,8 @@ class ObjectStore:
         if link is not None:
             if not link.name:
                 raise errors.LinkIsABucketError
-            return await (await self._js.object_store(link.bucket)).get(link.name, writeinto)
+            stream = f"OBJ_{link.bucket}"
+            return await ObjectStore(link.bucket, stream, self._js).get(link.name, writeinto)
         result = self.ObjectResult(info)
         if not info.size:
             return result
