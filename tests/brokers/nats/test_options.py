@@ -40,5 +40,5 @@ def test_a_prefix_goes_before_the_subject_the_filters_and_the_keys() -> None:
 def test_an_endpoint_takes_no_prefix() -> None:
     endpoint = NatsEndpoint("sum", service="calc")
     assert endpoint.prefixed("") == endpoint
-    with pytest.raises(SetupError, match=r"'sum' takes no prefix, and its router has 'p.'"):
+    with pytest.raises(SetupError, match="'sum' takes no prefix, and its router has 'p"):
         endpoint.prefixed("p.")

@@ -7,6 +7,7 @@ names, arguments, results and exceptions. What is kept here and nowhere else is 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from tidings.nats.compat import errors
@@ -20,3 +21,10 @@ async def connect(servers: str | list[str] = "nats://localhost:4222", **options:
     nc = NATS()
     await nc.connect(servers, **options)
     return nc
+
+
+def __getattr__(name: str) -> Any:
+    # `nats.js.api` is there after ``import nats`` alone; here it is loaded when it is asked for.
+    if name in ("js", "micro", "nuid"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -64,8 +64,9 @@ async def test_put_get_list_and_delete(door: Door, nats_url: str, name: str, tmp
     assert (status.bucket, status.description, status.sealed, status.replicas) == (name, "objects", False, 1)
     assert status.size > 300_000
     await obs.seal()
-    with pytest.raises(errors.APIError):
-        await obs.put("late", b"")
+    for data in (b"", blob):
+        with pytest.raises(errors.BadRequestError):
+            await obs.put("late", data)
     assert await js.delete_object_store(name) is True
     await nc.close()
 
@@ -103,6 +104,21 @@ async def test_watch(door: Door, nats_url: str, name: str) -> None:
     with pytest.raises(core.TimeoutError):
         await watcher.updates(timeout=0.05)
     await watcher.stop()
+    await js.delete_object_store(name)
+    await nc.close()
+
+
+async def test_text_files(door: Door, nats_url: str, name: str, tmp_path: Path) -> None:
+    nc = await door.connect(nats_url)
+    js = nc.jetstream()
+    obs = await js.create_object_store(name)
+    source, copy = tmp_path / "source", tmp_path / "copy"
+    source.write_text("lorem ipsum" * 20_000)
+    with source.open() as file:
+        assert (await obs.put("text", file)).size == 220_000
+    with copy.open("w") as file:
+        assert (await obs.get("text", writeinto=file)).data == b""
+    assert copy.read_text() == source.read_text()
     await js.delete_object_store(name)
     await nc.close()
 

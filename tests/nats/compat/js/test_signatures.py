@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import subprocess
+import sys
 from enum import Enum
 from typing import Any
 
@@ -68,3 +70,15 @@ def test_the_exceptions_have_the_same_tree(doors: tuple[Door, Door]) -> None:
             if each.__module__.startswith("tidings.nats.compat.")
         }
         assert our_tree == their_tree, name
+
+
+@pytest.mark.parametrize("root", ["nats", "tidings.nats.compat"])
+def test_modules_are_attributes_of_the_root(root: str) -> None:
+    code = (
+        f"import {root} as nats\n"
+        "assert nats.js.api.ConsumerConfig and nats.js.errors.NotFoundError\n"
+        "assert nats.js.client.JetStreamContext\n"
+        "assert nats.js.kv.KeyValue and nats.js.JetStreamContext and nats.aio.client.Client and nats.nuid\n"
+        "assert nats.errors.Error and nats.NATS\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

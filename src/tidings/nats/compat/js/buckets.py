@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from tidings.nats.compat.js import api, errors
-from tidings.nats.compat.js.manager import JetStreamManager
+from tidings.nats.compat.js.constants import VALID_BUCKET_RE
+from tidings.nats.compat.js.publishing import Publishing
 
 if TYPE_CHECKING:
     from tidings.nats.compat.js.kv import KeyValue
     from tidings.nats.compat.js.object_store import ObjectStore
 
-__all__ = ["VALID_BUCKET_RE", "Buckets"]
-
-VALID_BUCKET_RE = re.compile(r"^[a-zA-Z0-9_-]+$")
+__all__ = ["Buckets"]
 
 _MAX_HISTORY = 64
 _DUPLICATE_WINDOW = 120.0
 
 
-class Buckets(JetStreamManager):
+class Buckets(Publishing):
     """Makes, finds and deletes buckets and object stores."""
 
     async def key_value(self, bucket: str) -> KeyValue:
@@ -109,17 +107,13 @@ class Buckets(JetStreamManager):
             raise errors.BucketNotFoundError from error
 
     def _key_value(self, bucket: str, info: api.StreamInfo) -> KeyValue:
-        from tidings.nats.compat.js.client import JetStreamContext
         from tidings.nats.compat.js.kv import KeyValue
 
-        assert isinstance(self, JetStreamContext)
         return KeyValue(bucket, f"KV_{bucket}", f"$KV.{bucket}.", self, bool(info.config.allow_direct))
 
     def _object_store(self, bucket: str) -> ObjectStore:
-        from tidings.nats.compat.js.client import JetStreamContext
         from tidings.nats.compat.js.object_store import ObjectStore
 
-        assert isinstance(self, JetStreamContext)
         return ObjectStore(bucket, f"OBJ_{bucket}", self)
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 
 __all__ = [
@@ -24,9 +25,11 @@ __all__ = [
     "StatusCode",
     "StorageType",
     "StoreCompression",
+    "VALID_BUCKET_RE",
 ]
 
 DEFAULT_PREFIX = "$JS.API"
+VALID_BUCKET_RE = re.compile(r"^[a-zA-Z0-9_-]+$")
 INBOX_PREFIX = b"_INBOX."
 
 SCHEDULE_YEARLY = "@yearly"

@@ -18,7 +18,7 @@ from tidings.nats.jetstream.kv.watch import WatchSettings, open_watcher
 from tidings.nats.wire import Headers
 
 if TYPE_CHECKING:
-    from tidings.nats.compat.js.client import JetStreamContext
+    from tidings.nats.compat.js.publishing import Publishing
 
 __all__ = ["KeyValue", "StopIterSentinel"]
 
@@ -105,7 +105,7 @@ class KeyValue:
             except Error as error:
                 raise translated(error) from error
 
-    def __init__(self, name: str, stream: str, pre: str, js: JetStreamContext, direct: bool) -> None:
+    def __init__(self, name: str, stream: str, pre: str, js: Publishing, direct: bool) -> None:
         self._name = name
         self._stream = stream
         self._pre = pre

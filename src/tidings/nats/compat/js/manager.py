@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tidings.nats.compat import errors as core_errors
+from tidings.nats.compat.aio.msg import Msg
 from tidings.nats.compat.js import api, errors
+from tidings.nats.compat.js.connection import JetStreamConnection
 from tidings.nats.wire import parse_headers
-
-if TYPE_CHECKING:
-    from tidings.nats.compat.aio.client import Client
-    from tidings.nats.compat.aio.msg import Msg
 
 __all__ = ["JetStreamManager"]
 
@@ -28,7 +26,9 @@ class JetStreamManager:
         timeout: seconds for each request.
     """
 
-    def __init__(self, conn: Client, prefix: str = api.DEFAULT_PREFIX, timeout: float = 5) -> None:
+    def __init__(
+        self, conn: JetStreamConnection, prefix: str = api.DEFAULT_PREFIX, timeout: float = 5
+    ) -> None:
         self._nc = conn
         self._prefix = prefix
         self._timeout = timeout

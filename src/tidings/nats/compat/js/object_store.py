@@ -9,6 +9,7 @@ import io
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,14 +18,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeAlias, cast
 from tidings.nats.compat import errors as core_errors
 from tidings.nats.compat.border import translated, translates
 from tidings.nats.compat.js import api, errors
-from tidings.nats.compat.js.buckets import VALID_BUCKET_RE
+from tidings.nats.compat.js.constants import VALID_BUCKET_RE
 from tidings.nats.compat.js.kv import MSG_ROLLUP_SUBJECT, StopIterSentinel
 from tidings.nats.errors import Error
 from tidings.nats.jetstream import JetStreamMsg, OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
 
 if TYPE_CHECKING:
-    from tidings.nats.compat.js.client import JetStreamContext
+    from tidings.nats.compat.js.publishing import Publishing
 
 __all__ = ["VALID_BUCKET_RE", "ObjectStore"]
 
@@ -132,7 +133,7 @@ class ObjectStore:
                 if not (self._ignore_deletes and info.deleted):
                     return info
 
-    def __init__(self, name: str, stream: str, js: JetStreamContext) -> None:
+    def __init__(self, name: str, stream: str, js: Publishing) -> None:
         self._name = name
         self._stream = stream
         self._js = js
@@ -175,7 +176,8 @@ class ObjectStore:
         if link is not None:
             if not link.name:
                 raise errors.LinkIsABucketError
-            return await (await self._js.object_store(link.bucket)).get(link.name, writeinto)
+            stream = f"OBJ_{link.bucket}"
+            return await ObjectStore(link.bucket, stream, self._js).get(link.name, writeinto)
         result = self.ObjectResult(info)
         if not info.size:
             return result
@@ -273,7 +275,9 @@ class ObjectStore:
                 read, options.max_chunk_size or OBJ_DEFAULT_CHUNK_SIZE, in_thread
             ):
                 digest.update(chunk)
-                unconfirmed.append(await self._js.publish_async(self._chunk_subject(nuid), chunk))
+                future = await self._js.publish_async(self._chunk_subject(nuid), chunk)
+                future.add_done_callback(_take_note)
+                unconfirmed.append(future)
                 info.size, info.chunks = (info.size or 0) + len(chunk), (info.chunks or 0) + 1
                 if len(unconfirmed) >= _UNCONFIRMED_CHUNKS:
                     await unconfirmed.popleft()
@@ -283,9 +287,8 @@ class ObjectStore:
             info.mtime = _now()
             await self._tell(info)
         except BaseException:
-            for future in unconfirmed:
-                future.cancel()
-            await self._js.purge_stream(self._stream, subject=self._chunk_subject(nuid))
+            with suppress(Error):  # what went wrong first is what is told
+                await self._js.purge_stream(self._stream, subject=self._chunk_subject(nuid))
             raise
         if before is not None:
             await self._js.purge_stream(self._stream, subject=self._chunk_subject(before.nuid))
@@ -344,6 +347,12 @@ class ObjectStore:
 
     def _chunk_subject(self, nuid: str) -> str:
         return f"$O.{self._name}.C.{nuid}"
+
+
+def _take_note(future: asyncio.Future[api.PubAck]) -> None:
+    """One failure is raised; those of the other chunks are not to be complained of."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _now() -> str:

@@ -21,7 +21,7 @@ from tidings.nats.jetstream.pull import Priority, Source
 from tidings.nats.jetstream.push import PushSubscription as NativePush
 
 if TYPE_CHECKING:
-    from tidings.nats.compat.js.client import JetStreamContext
+    from tidings.nats.compat.js.publishing import Publishing
 
 __all__ = ["Callback", "OrderedSubscription", "PullSubscription", "PushSubscription"]
 
@@ -37,7 +37,7 @@ class PushSubscription(Subscription, NativePush):  # pyright: ignore[reportIncom
 
     def __init__(
         self,
-        js: JetStreamContext,
+        js: Publishing,
         info: ConsumerInfo,
         cb: Callback | None,
         limits: SubscriptionLimits,
@@ -70,7 +70,7 @@ class OrderedSubscription:
     queue = ""
 
     def __init__(
-        self, js: JetStreamContext, stream: str, subject: str, messages: OrderedMessages, cb: Callback | None
+        self, js: Publishing, stream: str, subject: str, messages: OrderedMessages, cb: Callback | None
     ) -> None:
         self._js = js
         self._stream = stream
@@ -143,9 +143,7 @@ class PullSubscription:
         pending_msgs, pending_bytes: what came and was not fetched: nothing, each fetch is complete in itself.
     """
 
-    def __init__(
-        self, js: JetStreamContext, stream: str, consumer: str, inbox_prefix: bytes | None = None
-    ) -> None:
+    def __init__(self, js: Publishing, stream: str, consumer: str, inbox_prefix: bytes | None = None) -> None:
         self._js = js
         self._stream = stream
         self._consumer = consumer
