@@ -37,8 +37,12 @@ def test_a_prefix_goes_before_the_subject_the_filters_and_the_keys() -> None:
     assert NatsDestination("x", stream="S").prefixed("p.") == NatsDestination("p.x", stream="S")
 
 
-def test_an_endpoint_takes_no_prefix() -> None:
-    endpoint = NatsEndpoint("sum", service="calc")
-    assert endpoint.prefixed("") == endpoint
-    with pytest.raises(SetupError, match="'sum' takes no prefix, and its router has 'p"):
-        endpoint.prefixed("p.")
+@pytest.mark.parametrize(
+    "source",
+    [NatsEndpoint("sum", service="calc"), NatsSource("sum", obj_watch="bucket")],
+    ids=["endpoint", "objects"],
+)
+def test_some_take_no_prefix(source: NatsSource | NatsEndpoint) -> None:
+    assert source.prefixed("") == source
+    with pytest.raises(SetupError, match="sum' takes no prefix, and its router has 'p"):
+        source.prefixed("p.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from tidings.nats import errors as native
 from tidings.nats.compat import errors
@@ -13,8 +13,7 @@ from tidings.nats.jetstream import errors as jetstream
 
 __all__ = ["translated", "translates", "translating"]
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Call = TypeVar("Call", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 # The most special class of ours that stands here decides.
 TABLE: dict[type[native.Error], Callable[[Any], Exception]] = {
@@ -76,11 +75,11 @@ def translating() -> Iterator[None]:
         raise theirs from error
 
 
-def translates(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+def translates(call: Call) -> Call:
     """A coroutine function whose errors are nats-py's."""
 
     @wraps(call)
-    async def translating_call(*args: P.args, **kwargs: P.kwargs) -> T:
+    async def translating_call(*args: Any, **kwargs: Any) -> Any:
         try:
             return await call(*args, **kwargs)
         except native.Error as error:
@@ -89,4 +88,4 @@ def translates(call: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corouti
                 raise
             raise theirs from error
 
-    return translating_call
+    return cast(Call, translating_call)

@@ -82,9 +82,10 @@ class Msg(JetStreamMsg):
         """Publish to the reply subject; the headers of the request are not sent back."""
         if not self.reply:
             raise errors.Error("no reply subject available")
-        if self.owner is None:
+        owner: Any = self.owner
+        if owner is None:
             raise errors.Error("client not set")
-        await self.owner.publish(self.reply, data, headers=headers)
+        await owner.publish(self.reply, data, headers=headers)
 
     async def ack(self) -> None:
         """Acknowledge it."""
@@ -96,7 +97,8 @@ class Msg(JetStreamMsg):
         """Acknowledge it and wait until the server has noted it; its answer is returned."""
         self._check()
         with translating():
-            answer: WireMsg = await self.owner.request(self.reply, self.Ack.Ack, timeout)
+            owner: Any = self.owner
+            answer: WireMsg = await owner.request(self.reply, self.Ack.Ack, timeout)
         self.owner = None
         return answer
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from tidings.nats.compat import border, errors
+from tidings.nats.errors import ConnectionClosedError
 from tidings.nats.jetstream import errors as native
 
 __all__ = [
@@ -275,7 +276,14 @@ def api_error(code: int | None = None, **fields: Any) -> APIError:
     return _BY_CODE.get(code or 0, APIError)(code=code, **fields)
 
 
+def _ack_lost(error: Any) -> Exception:
+    """To nats-py a lost connection is an answer that does not come; its programs publish again."""
+    is_over = isinstance(error.__cause__, ConnectionClosedError)
+    return errors.ConnectionClosedError() if is_over else errors.TimeoutError()
+
+
 border.TABLE |= {
+    native.AckLostError: _ack_lost,
     native.JetStreamError: lambda error: Error(str(error)),
     native.ApiError: lambda error: api_error(
         error.code, err_code=error.err_code, description=error.description
