@@ -36,6 +36,7 @@ CONTENDERS = (
     Contender("tidings-memory", "tidings_memory", "tidings", ours=True),
     Contender("tidings-pubsub", "tidings_pubsub", "tidings", ours=True),
     Contender("tidings-svc", "tidings_svc", "tidings", ours=True),
+    Contender("tidings-compat", "tidings_compat", "tidings", ours=True),
     Contender("natsio", "natsio_client", "natsio"),
     Contender("natsio-svc", "natsio_svc", "natsio"),
     Contender("nats-py-svc", "nats_py_svc", "nats-py"),

@@ -279,6 +279,43 @@ ENDPOINT_ROWS = (
     ),
 )
 
+# The same program, written for nats-py, on either: what changing the import alone does.
+COMPAT = ("tidings-compat", "nats-py")
+COMPAT_ROWS = (
+    Row(
+        "compat-publish",
+        "a nats-py program: awaited publish + final flush",
+        "client.publish",
+        COMPAT,
+        loops=ONE,
+    ),
+    Row(
+        "compat-callback",
+        "the same: publish and receive, callback",
+        "client.publish_and_receive",
+        COMPAT,
+        loops=ONE,
+    ),
+    Row("compat-iterate", "the same through `async for`", "client.publish_and_iterate", COMPAT, loops=ONE),
+    Row("compat-request", "the same: sequential round trip", "client.request", COMPAT, Unit.TIME, loops=ONE),
+    Row(
+        "compat-js-publish",
+        "the same: JetStream publish, one by one",
+        "jetstream.publish",
+        COMPAT,
+        loops=ONE,
+        scheme="jetstream",
+    ),
+    Row(
+        "compat-js-fetch",
+        "the same: fetch 256, `ack` each",
+        "consume.fetch",
+        COMPAT,
+        loops=ONE,
+        scheme="jetstream",
+    ),
+)
+
 IMPORT_ROWS = (
     Row(
         "import-client",
@@ -310,6 +347,7 @@ ROWS = (
     *MEMORY_ROWS,
     *PUBSUB_ROWS,
     *ENDPOINT_ROWS,
+    *COMPAT_ROWS,
     *IMPORT_ROWS,
 )
 
@@ -346,6 +384,12 @@ TARGETS = (
     Target("pubsub-listen", "nats-py-threads", 5, ours="tidings-pubsub"),
     Target("pubsub-frame", "", 2.01 * 6 * 1024 * 1024, ours="tidings-pubsub"),  # two copies of it
     Target("svc-requests", "nats-py-svc", 2, ours="tidings-svc"),
+    Target("compat-publish", "nats-py", 3, ours="tidings-compat"),
+    Target("compat-callback", "nats-py", 3, ours="tidings-compat"),
+    Target("compat-iterate", "nats-py", 10, ours="tidings-compat"),
+    Target("compat-request", "nats-py", 0.7, ours="tidings-compat"),
+    Target("compat-js-publish", "nats-py", 2, ours="tidings-compat"),
+    Target("compat-js-fetch", "nats-py", 4, ours="tidings-compat"),
     Target("import-client", "nats-py", 0.6),
     Target("import-services", "faststream", 0.5, ours="tidings-services"),
 )

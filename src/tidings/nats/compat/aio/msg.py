@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 from tidings.nats.compat import errors
 from tidings.nats.compat.border import translates, translating
+from tidings.nats.core.connection import Connection
 from tidings.nats.jetstream import JetStreamMsg
 from tidings.nats.jetstream import Metadata as NativeMetadata
-from tidings.nats.wire import HeaderInput
+from tidings.nats.wire import HeaderInput, encode_headers
 from tidings.nats.wire import Msg as WireMsg
 
 __all__ = ["Msg"]
@@ -39,6 +40,31 @@ class Msg(JetStreamMsg):
         ConsumerSeq = 8
         Timestamp = 9
         NumPending = 10
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As nats-py's: ``Msg(_client, subject="", reply="", data=b"", headers=None)``.
+
+        So the tests of programs make messages. The parser makes those that arrive, which have an ``owner``.
+        """
+        if "owner" in kwargs:
+            super().__init__(*args, **kwargs)
+        else:
+            self._make(*args, **kwargs)
+
+    def _make(
+        self,
+        _client: Any,
+        subject: str = "",
+        reply: str = "",
+        data: bytes = b"",
+        headers: HeaderInput | None = None,
+        _metadata: None = None,
+        _ackd: bool = False,
+        _sid: int | None = None,
+    ) -> None:
+        block = encode_headers(headers) if headers else None
+        owner = None if _ackd else _client
+        super().__init__(subject, reply, data, header_block=block, sid=_sid or 0, owner=owner)
 
     @property
     def _client(self) -> Any:
@@ -91,7 +117,10 @@ class Msg(JetStreamMsg):
         """Acknowledge it."""
         self._check()
         with translating():
-            await super().ack()
+            if isinstance(self.owner, Connection):
+                await super().ack()
+            else:  # made by a program, with a client of nats-py's methods
+                await self._settle(self.Ack.Ack)
 
     async def ack_sync(self, timeout: float = 1.0) -> WireMsg:  # type: ignore[override]
         """Acknowledge it and wait until the server has noted it; its answer is returned."""
