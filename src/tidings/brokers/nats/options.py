@@ -220,7 +220,7 @@ class NatsSource(Source):
     def prefixed(self, prefix: str) -> Self:
         """The same with the prefix before its subject, and before those that filter it."""
         if not prefix or self.obj_watch is not None:  # an object's name has no parts
-            return Source.prefixed(self, prefix)
+            return Source.prefixed(self, prefix)  # pyright: ignore[reportReturnType]  # no super() with slots
         filters = tuple(prefix + each for each in self.filter_subjects)
         subject = self.subject or (">" if self.kv_watch is not None else "")
         return replace(self, subject=prefix + subject, filter_subjects=filters)
