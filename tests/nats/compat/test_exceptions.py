@@ -11,9 +11,20 @@ from tests.nats.compat.conftest import Door
 import tidings.nats
 from tidings.nats import errors as native
 from tidings.nats.compat import border, errors
+from tidings.nats.compat.js import errors as js_errors  # which adds its rows to the table
 from tidings.nats.jetstream import errors as jetstream
 
 MODULES = ("errors", "aio.errors", "js.errors")
+# What rows of the table read of an error of ours.
+FIELDS = {
+    "subject": "a",
+    "sid": 1,
+    "code": 404,
+    "status": 404,
+    "err_code": 1,
+    "description": "d",
+    "text": "t",
+}
 
 
 def _exceptions(module: Any) -> dict[str, type[Exception]]:
@@ -68,9 +79,9 @@ def test_timeouts_are_those_of_asyncio(door: Door) -> None:
 )
 def test_what_crosses_the_border_is_of_both_kinds(kind: type[native.Error]) -> None:
     error = kind.__new__(kind)
-    for name, value in {"subject": "a", "sid": 1, "code": 503, "err_code": 1, "description": "d"}.items():
+    for name, value in FIELDS.items():
         if not hasattr(error, name):
-            error.__dict__[name] = value
+            setattr(error, name, value)
     theirs = border.translated(error)
     assert isinstance(theirs, errors.Error)
     assert theirs.__cause__ is error
@@ -81,6 +92,11 @@ def test_what_is_none_of_ours_crosses_as_it_is() -> None:
     assert border.translated(error) is error
     once = border.translated(tidings.nats.TimeoutError("late"))
     assert border.translated(once) is once
+
+
+def test_a_code_of_the_server_decides_the_class() -> None:
+    refused = jetstream.PullError(503, "no leader")
+    assert type(border.translated(refused)) is js_errors.ServiceUnavailableError
 
 
 def test_the_most_special_class_decides() -> None:
