@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from tidings import App, BaseMiddleware, Logger
 from tidings.brokers.nats import NatsBroker, NatsMessage, NatsRouter
 
-LIMIT = 10.0  # seconds
+LIMIT = 20.0  # seconds
 
 
 class InputData(BaseModel):
