@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tidings.messaging.acks import AckMessage, AckPolicy, NackMessage, RejectMessage, SkipMessage
     from tidings.messaging.batch import Batch
     from tidings.messaging.context import ContextRepo
+    from tidings.messaging.dedupe import Dedupe
     from tidings.messaging.errors import (
         BrokerConnectionError,
         BrokerRefusedError,
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
         RequestTimeoutError,
         ResultError,
         SetupError,
+        StoreError,
         TidingsError,
         ValidationError,
     )
     from tidings.messaging.exceptions import ExceptionMiddleware
     from tidings.messaging.logs import HandlingFilter
+    from tidings.messaging.marks import MemoryMarks
     from tidings.messaging.message import Message
     from tidings.messaging.middleware import BaseMiddleware, CallNext, Outgoing
     from tidings.messaging.params import Context, Depends, Header, Logger, NoCast, Path
@@ -54,10 +57,12 @@ __all__ = [
     "Context",
     "ContextError",
     "ContextRepo",
+    "Dedupe",
     "Depends",
     "HandlingFilter",
     "Header",
     "Logger",
+    "MemoryMarks",
     "Message",
     "NackMessage",
     "NoCast",
@@ -72,6 +77,7 @@ __all__ = [
     "Retry",
     "SetupError",
     "SkipMessage",
+    "StoreError",
     "TidingsError",
     "ValidationError",
 ]
@@ -82,6 +88,7 @@ _HOMES = {
     "tidings.messaging.acks": ("AckMessage", "AckPolicy", "NackMessage", "RejectMessage", "SkipMessage"),
     "tidings.messaging.batch": ("Batch",),
     "tidings.messaging.context": ("ContextRepo",),
+    "tidings.messaging.dedupe": ("Dedupe",),
     "tidings.messaging.errors": (
         "BrokerConnectionError",
         "BrokerRefusedError",
@@ -94,11 +101,13 @@ _HOMES = {
         "RequestTimeoutError",
         "ResultError",
         "SetupError",
+        "StoreError",
         "TidingsError",
         "ValidationError",
     ),
     "tidings.messaging.exceptions": ("ExceptionMiddleware",),
     "tidings.messaging.logs": ("HandlingFilter",),
+    "tidings.messaging.marks": ("MemoryMarks",),
     "tidings.messaging.message": ("Message",),
     "tidings.messaging.middleware": ("BaseMiddleware", "CallNext", "Outgoing"),
     "tidings.messaging.params": ("Context", "Depends", "Header", "Logger", "NoCast", "Path"),

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from .acks import Settler
 from .endpoints import Destination, Source
+from .marks import Marks, MarkStore
 from .message import Message
 
 __all__ = ["Adapter", "Handle", "Send", "Stop"]
@@ -103,6 +104,10 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
     def settler(self, source: SourceT) -> Settler | None:
         """What settles the messages of the source; None where they are not settled."""
         return None
+
+    async def marks(self, store: MarkStore) -> Marks:
+        """Those of a store, opened over this connection. SetupError, StoreError."""
+        return await store.open(self)
 
     @abstractmethod
     def sender(self, destination: DestinationT) -> Send:

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 from .acks import AckPolicy
 from .batch import Batch
 from .codec import Encoded
+from .dedupe import Dedupe
 from .errors import SetupError
 from .middleware import Middleware, PublishMiddleware
 from .retry import Retry
@@ -42,6 +43,7 @@ class Source(ABC):
         filter: which messages are for the handler that the subscriber decorates; None for all.
         middlewares: around the handlers, within those of the broker and the router.
         dependencies: what `Depends` returns: called for each message, their results are not used.
+        dedupe: handle messages of one key once; None for every message.
 
     Of a source whose messages are settled, others refuse these:
 
@@ -61,6 +63,7 @@ class Source(ABC):
     filter: Accepts | None = None
     middlewares: Sequence[Middleware] = ()
     dependencies: Sequence[Any] = ()
+    dedupe: Dedupe | None = None
     ack_policy: AckPolicy | None = None
     retry: Retry | None = None
     dead_letter: str | None = None
@@ -77,6 +80,9 @@ class Source(ABC):
             raise SetupError(f"workers of {self.channel!r} is at least 1, not {self.workers!r}")
         if self.timeout is not None and not self.timeout > 0:
             raise SetupError(f"timeout of {self.channel!r} is above 0 seconds, not {self.timeout!r}")
+
+        if self.dedupe is not None:
+            self.dedupe.check(self.channel, self.ack_policy, self.timeout, is_batch=self.batch is not None)
 
     def prefixed(self, prefix: str) -> Self:
         """The same with the prefix of a router before its address. SetupError where that cannot be."""

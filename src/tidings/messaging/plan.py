@@ -7,18 +7,21 @@ handles one message at a time, so a source with several workers has as many. Whe
 `settling` is around the shape, and gets its failures.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any
 
+from .acks import AckPolicy
 from .adapter import Handle
 from .batch_plan import batch_run
 from .broker import Broker
+from .dedupe import Deduping
 from .endpoints import Source
 from .errors import SetupError
 from .handler import Handler, in_time
 from .handling import Handling
 from .injection import Surroundings, is_async
+from .marks import Marks
 from .middleware import publish_scopes
 from .outcome import Outcome
 from .response import without_response
@@ -31,19 +34,26 @@ from .validation import encoder_for
 __all__ = ["plan_for", "surroundings_of"]
 
 
-def plan_for(handlers: Sequence[Handler], broker: Broker[Any], source: Source) -> Handle:
+def plan_for(
+    handlers: Sequence[Handler], broker: Broker[Any], source: Source, marks: Marks | None = None
+) -> Handle:
     """What to await with each native message of `source`, or each list of them where it has a `batch`.
 
     Of several handlers the first that accepts a message gets it; a last one that accepts all may follow.
 
     It gives False where the handler, or a publisher of it, failed.
 
+    Args:
+        handlers: those of the subscriber, one without a filter last.
+        broker, source: where the messages come from.
+        marks: the store of the source's `dedupe`, where it has one.
+
     Raises:
         SetupError: a handler asks for something that cannot be, or the source does.
     """
     source.check()
     settling = settling_for(source, broker.adapter.settler(source), broker)
-    plans = [_plan(handlers, broker, source, settling) for _ in range(source.workers)]
+    plans = [_plan(handlers, broker, source, settling, marks) for _ in range(source.workers)]
     return plans[0] if len(plans) == 1 else _whichever_is_free(plans)
 
 
@@ -59,19 +69,26 @@ def _whichever_is_free(plans: list[Handle]) -> Handle:
 
 
 def _plan(
-    handlers: Sequence[Handler], broker: Broker[Any], source: Source, settling: Settling | None
+    handlers: Sequence[Handler],
+    broker: Broker[Any],
+    source: Source,
+    settling: Settling | None,
+    marks: Marks | None,
 ) -> Handle:
     message_of = broker.adapter.message_factory(source)
     is_batch = source.batch is not None and settling is not None
     here = Handling((lambda natives: message_of(natives[0])) if is_batch else message_of)
-    built = [_build(handler, broker, source, settling, here) for handler in handlers]
+    deduping = None if marks is None else _deduping(handlers, broker, source, settling, marks, here)
+    built = [_build(handler, broker, source, settling, here, deduping) for handler in handlers]
     run, outcome = built[0]
+    fail = _failing(settling, here, outcome, deduping)
     if len(handlers) > 1 or handlers[0].accepts is not None:
         if is_batch:
             raise SetupError(f"filter of {source.channel!r}: the handler of a batch takes all of it")
-        fail = outcome.fail if settling is None else settling.failing(here, outcome)
         accepts = [each.accepts for each in handlers]
         run = filtered(list(zip(accepts, [run for run, _ in built], strict=True)), here, source, fail)
+    if deduping is not None:
+        run = deduping.around(run, fail, answers=source.answers)
     if settling is not None and not is_batch:
         run = settling.around(run)
     if broker.logger.isEnabledFor(broker.options.log_level):
@@ -79,8 +96,42 @@ def _plan(
     return run
 
 
+def _deduping(
+    handlers: Sequence[Handler],
+    broker: Broker[Any],
+    source: Source,
+    settling: Settling | None,
+    marks: Marks,
+    here: Handling,
+) -> Deduping:
+    assert source.dedupe is not None
+    name = " ".join([source.channel, *(describe(each.function) for each in handlers)])
+    return Deduping(
+        source.dedupe,
+        marks,
+        name,
+        None if settling is None else settling.settler,
+        here,
+        source.decoder or broker.options.decoder,
+        broker,
+        acks_first=source.ack_policy is AckPolicy.ACK_FIRST,
+    )
+
+
+def _failing(
+    settling: Settling | None, here: Handling, outcome: Outcome, deduping: Deduping | None
+) -> Callable[[BaseException], Awaitable[None]]:
+    fail = outcome.fail if settling is None else settling.failing(here, outcome)
+    return fail if deduping is None else deduping.failing(fail)
+
+
 def _build(
-    handler: Handler, broker: Broker[Any], source: Source, settling: Settling | None, here: Handling
+    handler: Handler,
+    broker: Broker[Any],
+    source: Source,
+    settling: Settling | None,
+    here: Handling,
+    deduping: Deduping | None,
 ) -> "tuple[Run, Outcome]":
     function = handler.function
     signature = read_signature(function)
@@ -107,7 +158,7 @@ def _build(
         return batch_run(
             call, signature, surroundings, message_of, outcome, settling, broker, source
         ), outcome
-    fail = outcome.fail if settling is None else settling.failing(here, outcome)
+    fail = _failing(settling, here, outcome, deduping)
     plan = Shaping(broker, source, call, outcome, fail)
     return shaped(plan, signature, surroundings), outcome
 

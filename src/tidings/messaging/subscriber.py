@@ -126,7 +126,9 @@ class Subscriber:
         if self._stop is not None or not handlers:
             return
         self._add_to_broker()
-        handle, first = plan_for(handlers, self.broker, self.source), handlers[0].function
+        dedupe = self.source.dedupe
+        marks = None if dedupe is None else await self.broker.adapter.marks(dedupe.store)
+        handle, first = plan_for(handlers, self.broker, self.source, marks), handlers[0].function
         if self.broker.watch is not None:
             handle = self.broker.watch.around(self, handle)
         self._stop = await self.broker.adapter.listen(self.described(first), handle)
@@ -140,7 +142,7 @@ class Subscriber:
     async def _open_mailbox(self) -> None:
         source, adapter = self.source, self.broker.adapter
         source.check()
-        for name in ("ack_policy", "retry", "dead_letter", "batch"):
+        for name in ("ack_policy", "retry", "dead_letter", "batch", "dedupe"):
             if getattr(source, name) is not None:
                 raise SetupError(
                     f"{name} of the subscriber of {source.channel!r} is for a handler, and it has none: who "

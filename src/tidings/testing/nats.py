@@ -19,6 +19,7 @@ from tidings.brokers.nats.options import NatsDestination, NatsSource
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Handle, Send, Stop
 from tidings.messaging.errors import NotConnectedError, PublishError, RemoteError, SetupError
+from tidings.messaging.marks import Marks, MarkStore, MemoryMarks
 from tidings.nats.errors import BadHeaderError
 from tidings.nats.jetstream import PubAck, PublishOptions
 from tidings.nats.wire import Msg, encode_headers
@@ -51,6 +52,7 @@ class MemoryNatsAdapter(NatsAdapter):
         self._sequence = count(1).__next__
         self._streams: set[str] = set()
         self._msg_ids: dict[tuple[str, str], int] = {}
+        self._marks: dict[int, tuple[MarkStore, Marks]] = {}
 
     @property
     def address(self) -> str:
@@ -107,6 +109,12 @@ class MemoryNatsAdapter(NatsAdapter):
             return sum(await asyncio.gather(*(each(timeout) for each in stops)))
 
         return stop
+
+    async def marks(self, store: MarkStore) -> Marks:
+        """In memory, whatever the store; the same for all who name it."""
+        if isinstance(store, MemoryMarks):
+            return store
+        return self._marks.setdefault(id(store), (store, MemoryMarks()))[1]
 
     def settler(self, source: NatsSource | NatsEndpoint) -> Settler | None:
         """What settles messages of a stream."""
