@@ -40,7 +40,9 @@ class Deduplicating(Harness):
         def service() -> Any:
             broker = self.broker(logger=None)
 
-            @self.subscriber(broker, "in", queue="w", dedupe=Dedupe(key="header:order-id", store=store, name="n"))
+            @self.subscriber(
+                broker, "in", queue="w", dedupe=Dedupe(key="header:order-id", store=store, name="n")
+            )
             async def handler(number: int) -> None:
                 seen.add(number)
 
@@ -80,7 +82,9 @@ class Deduplicating(Harness):
         seen = Seen[int]()
         async with self.broker(logger=None) as broker:
 
-            @self.subscriber(broker, "in", queue="w", dedupe=Dedupe(key="header:order-id", store=self.store()))
+            @self.subscriber(
+                broker, "in", queue="w", dedupe=Dedupe(key="header:order-id", store=self.store())
+            )
             async def handler(number: int) -> None:
                 seen.add(number)
                 raise AckMessage

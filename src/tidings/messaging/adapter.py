@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from .acks import Settler
 from .endpoints import Destination, Source
-from .marks import Marks, MarkStore
+from .marks import Marks, MarkStore, MemoryMarks
 from .message import Message
 
 __all__ = ["Adapter", "Handle", "Send", "Stop"]
@@ -26,6 +26,9 @@ Send: TypeAlias = Callable[[bytes, Mapping[str, str]], Awaitable[object]]
 """Publishes a body with its headers. PublishError, BrokerConnectionError."""
 Stop: TypeAlias = Callable[[float], Awaitable[int]]
 """Ends one source as `Adapter.close` ends all: in so many seconds, leaving so many messages."""
+
+
+_OF_PROCESS = MemoryMarks()
 
 
 class Adapter(ABC, Generic[SourceT, DestinationT]):
@@ -108,6 +111,10 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
     async def marks(self, store: MarkStore) -> Marks:
         """Those of a store, opened over this connection. SetupError, StoreError."""
         return await store.open(self)
+
+    def shared_marks(self) -> MarkStore:
+        """The store for what all processes on this broker share; in this one, where it can hold none."""
+        return _OF_PROCESS
 
     @abstractmethod
     def sender(self, destination: DestinationT) -> Send:

@@ -22,6 +22,7 @@ from .handler import Handler, in_time
 from .handling import Handling
 from .injection import Surroundings, is_async
 from .marks import Marks
+from .message import Message
 from .middleware import publish_scopes
 from .outcome import Outcome
 from .response import without_response
@@ -31,7 +32,7 @@ from .shapes import Run, Shaping, filtered, logged, shaped
 from .signature import Signature, describe, read_signature
 from .validation import encoder_for
 
-__all__ = ["plan_for", "surroundings_of"]
+__all__ = ["check_handler", "plan_for", "surroundings_of"]
 
 
 def plan_for(
@@ -135,7 +136,7 @@ def _build(
 ) -> "tuple[Run, Outcome]":
     function = handler.function
     signature = read_signature(function)
-    _check(function, signature)
+    check_handler(function, signature)
     surroundings = surroundings_of(broker, source)
     encoder = source.encoder or broker.options.encoder
     returns = without_response(signature.returns)
@@ -163,18 +164,26 @@ def _build(
     return shaped(plan, signature, surroundings), outcome
 
 
-def _check(handler: Callable[..., Any], signature: Signature) -> None:
+def check_handler(handler: Callable[..., Any], signature: Signature) -> None:
+    """SetupError for what cannot be a handler."""
     if signature.variadic:
         raise SetupError(f"{describe(handler)} takes {', '.join(signature.variadic)}: name each parameter")
     if isgeneratorfunction(handler) or isasyncgenfunction(handler):
         raise SetupError(f"{describe(handler)} yields: a handler returns its one result")
 
 
-def surroundings_of(broker: Broker[Any], source: Source) -> Surroundings:
-    """What the handlers of a source may ask for."""
+def surroundings_of(
+    broker: Broker[Any], source: Source, message_type: type[Message[Any]] | None = None
+) -> Surroundings:
+    """What the handlers of a source may ask for.
+
+    Args:
+        broker, source: whose they are.
+        message_type: what its messages are; None for what the adapter says.
+    """
     return Surroundings(
         channel=source.channel,
-        message_type=broker.adapter.message_type_of(source),
+        message_type=message_type or broker.adapter.message_type_of(source),
         path_names=source.path_names,
         given={
             "broker": broker,

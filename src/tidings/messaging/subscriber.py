@@ -192,6 +192,11 @@ class Subscriber:
         assert self._mailbox is not None
         return self._mailbox
 
+    def message_factory(self) -> Callable[[Any], Message[Any]]:
+        """What makes its messages out of native ones."""
+        made: Callable[[Any], Message[Any]] = self.broker.adapter.message_factory(self.source)
+        return made
+
     def described(self, handler: Callable[..., Any]) -> Source:
         """The source, as the adapter is to know it; a subclass adds what the handler says of it."""
         return self.source

@@ -88,7 +88,7 @@ class Watching:
     def around(self, subscriber: Any, handle: Handle) -> Handle:
         """`handle`, looked on at."""
         watched = [self.of(function) for function in subscriber.functions]
-        message_of = subscriber.broker.adapter.message_factory(subscriber.source)
+        message_of = subscriber.message_factory()
 
         async def look_on(native: Any) -> object:
             failures: list[BaseException] = []

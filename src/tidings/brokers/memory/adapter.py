@@ -12,6 +12,7 @@ from tidings.messaging.errors import (
     RemoteError,
     RequestTimeoutError,
 )
+from tidings.messaging.marks import MemoryMarks
 from tidings.messaging.message import Message
 
 from .listening import Listening
@@ -141,6 +142,10 @@ class MemoryAdapter(Adapter[MemorySource, MemoryDestination]):
             await self.publish(subject, body, {**always, **headers} if always else headers, reply_to)
 
         return send
+
+    def shared_marks(self) -> MemoryMarks:
+        """Those of the server."""
+        return self._server.marks
 
     async def publish(
         self, subject: str, body: bytes, headers: Mapping[str, str], reply_to: str = "", delay: float = 0.0

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Unpack
 
-from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
+from tidings.messaging.broker import BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
+from tidings.messaging.schedule import SchedulingBroker
 from tidings.messaging.subscriber import SubscriberMethod
 
 from .adapter import MemoryAdapter
@@ -18,7 +19,7 @@ from .server import MemoryServer
 __all__ = ["MemoryBroker"]
 
 
-class MemoryBroker(Broker[MemoryAdapter]):
+class MemoryBroker(SchedulingBroker[MemoryAdapter]):
     """A broker within the process, with the handlers that listen on it::
 
         broker = MemoryBroker()

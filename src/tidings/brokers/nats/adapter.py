@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
 from tidings.messaging.errors import NotConnectedError, PublishError, RemoteError, SetupError
+from tidings.messaging.marks import MarkStore
 from tidings.messaging.message import Message
 from tidings.nats import Client, ConnectOptions, DrainTimeoutError, Error, Subscription, connect
 
@@ -30,6 +31,8 @@ __all__ = ["DEFAULT_SERVER", "SERVERS_VARIABLE", "NatsAdapter"]
 
 DEFAULT_SERVER = "nats://localhost:4222"
 SERVERS_VARIABLE = "TIDINGS_NATS_SERVERS"
+SCHEDULES = "tidings-schedules"
+"""The bucket that says whose turn it is to run a schedule."""
 
 # How an error is answered: ADR-32, "Error Handling".
 ERROR = "Nats-Service-Error"
@@ -281,6 +284,12 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         if not settles(source):
             return None
         return NatsSettler(self.jetstream, consumer_config(source).max_deliver)
+
+    def shared_marks(self) -> MarkStore:
+        """A bucket."""
+        from .marks import KvMarks
+
+        return KvMarks(SCHEDULES)
 
     def sender(self, destination: NatsDestination) -> Send:
         """What publishes to the subject of the destination."""

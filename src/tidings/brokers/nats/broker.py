@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
-from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
+from tidings.messaging.broker import BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
+from tidings.messaging.schedule import SchedulingBroker
 from tidings.messaging.subscriber import SubscriberMethod
 from tidings.nats import Client, ConnectOptions
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # JetStream is loaded by who uses it
 __all__ = ["NatsBroker"]
 
 
-class NatsBroker(Broker[NatsAdapter]):
+class NatsBroker(SchedulingBroker[NatsAdapter]):
     """A service's connection to NATS, with the handlers that listen on it::
 
         broker = NatsBroker("nats://localhost:4222")
