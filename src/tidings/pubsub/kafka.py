@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout, closed
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_limit, closed
 from tidings.pubsub.config import KAFKA_KEYS
 from tidings.pubsub.errors import (
     BackpressureError,
@@ -80,19 +80,15 @@ class KafkaPubSub(PubSubBackend):
         try:
             self._producer = Producer(self._producer_options())
         except (KafkaException, ValueError, TypeError) as error:
-            self._discard()
             raise ConfigError(f"KafkaPubSub: librdkafka refuses the config: {_text(error)}") from None
         try:
             self._producer.list_topics(timeout=limit)
         except KafkaException as error:
-            self._discard()
             self._producer.poll(0)  # it tells the reason
             reason = self._last_error.str() if self._last_error is not None else _text(error)
             raise ConnectError(f"cannot connect to {', '.join(self.servers)}: {reason}") from error
-        except BaseException:
-            self._discard()
-            raise
         self._poller = self._in_thread(self._poll)
+        self._is_made()
 
     def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
@@ -140,7 +136,7 @@ class KafkaPubSub(PubSubBackend):
     def flush(self, timeout: float = 10.0) -> None:
         """Wait until the brokers have all that was published before. Raises as `PubSubBackend.flush`."""
         self._check_open()
-        check_timeout(timeout)
+        check_limit(timeout)
         if left := self._producer.flush(timeout):
             self._check_open()
             raise FlushError(f"{self!r} did not confirm {left} messages within {timeout:g} s")

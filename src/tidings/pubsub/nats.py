@@ -25,7 +25,7 @@ from tidings.nats.core.servers import parse_server
 from tidings.nats.errors import BadSubjectError, MaxPayloadError
 from tidings.nats.wire import check_queue
 from tidings.pubsub.background import background
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_limit
 from tidings.pubsub.config import NATS_KEYS
 from tidings.pubsub.errors import (
     ConfigError,
@@ -130,7 +130,7 @@ class NATSPubSub(PubSubBackend):
         super().__init__(settings, servers)
         self.nc: Client
         self._way: Way
-        self._background = background()
+        self._background = background()  # RuntimeError at the interpreter's end: there are no threads any more
         self.loop = self._background.loop
         self._publish_timeout: float = settings["publish_timeout"]
         self._giving_up: asyncio.TimerHandle | None = None
@@ -141,12 +141,9 @@ class NATSPubSub(PubSubBackend):
         try:
             self._background.call(self._open(options), limit + _SLACK)
         except (Error, TimeoutError, OSError) as error:
-            self._discard()
             reason = str(error) or f"no answer within {limit:g} s"
             raise ConnectError(f"cannot connect to {', '.join(servers)}: {reason}") from error
-        except BaseException:
-            self._discard()
-            raise
+        self._is_made()
 
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
         """Publish a message; see `PubSubBackend.publish`."""
@@ -167,7 +164,7 @@ class NATSPubSub(PubSubBackend):
         Raises as `PubSubBackend.flush`.
         """
         self._check_open()
-        check_timeout(timeout)
+        check_limit(timeout)
         try:
             self._background.call(self._within(timeout, self._way.flush), timeout + _SLACK)
         except TimeoutError as error:
@@ -189,6 +186,7 @@ class NATSPubSub(PubSubBackend):
             except BaseException:
                 await self.nc.close()
                 raise
+        self._background.inhabit(self)
         self._is_ready = True
 
     def _choose(self, client: Client) -> Way:
@@ -239,10 +237,16 @@ class NATSPubSub(PubSubBackend):
             self._lose(f"the connection is closed: {error}" if error else "the connection is closed", error)
             self._releasing = self.loop.create_task(self._release())
 
+    def loop_has_ended(self, error: BaseException) -> None:
+        """As `Endangered` says."""
+        self._lose(f"the event loop has ended: {error!r}", error)
+
     async def _release(self) -> None:
         self._stop_giving_up()
-        await self._way.close()
-        await self.nc.close()
+        try:
+            await self._way.close()
+        finally:
+            await self.nc.close()
 
     async def _end(self, timeout: float) -> None:
         """Bring out what was published, as far as that can be done in time, and close."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout, closed
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_limit, closed
 from tidings.pubsub.config import REDIS_KEYS
 from tidings.pubsub.errors import ConfigError, ConnectError, FlushError, MissingExtraError, PubSubError
 from tidings.pubsub.outbox import Entry, Outbox
@@ -64,9 +64,10 @@ class RedisPubSub(PubSubBackend):
         self._redis = _client(settings)
         super().__init__(settings, [address])
         self._publish_timeout: float = settings["publish_timeout"]
+        self._sender: threading.Thread | None = None
         self._has_news = threading.Event()
         self._is_done = threading.Event()  # the threads shall end
-        self._outbox = Outbox(self._has_news.set)
+        self._outbox = Outbox(self._has_news.set, lambda: threading.current_thread() is self._sender)
         self._handled = 0  # messages that were sent, or failed
         self._progress = threading.Condition()
         self._reading: Reading | None = None
@@ -74,13 +75,13 @@ class RedisPubSub(PubSubBackend):
         try:
             self._redis.ping()
         except (redis.RedisError, OSError) as error:
-            self._discard()
             self._redis.close()
             raise ConnectError(f"cannot connect to {address}: {error}") from error
         except BaseException:
-            self._discard()
+            self._redis.close()
             raise
         self._sender = self._in_thread(self._send_all)
+        self._is_made()
 
     def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
@@ -110,7 +111,7 @@ class RedisPubSub(PubSubBackend):
         Raises as `PubSubBackend.flush`.
         """
         self._check_open()
-        check_timeout(timeout)
+        check_limit(timeout)
         if not self._wait_until_sent(timeout):
             self._check_open()
             raise FlushError(f"{self!r} did not answer within {timeout:g} s to all that was published")
@@ -128,9 +129,10 @@ class RedisPubSub(PubSubBackend):
         while not self._is_done.is_set():
             self._has_news.wait()
             self._has_news.clear()
-            for batch in _batches(self._outbox.take()):
-                self._deliver(batch)
-                self._note_handled(len(batch))
+            while entries := self._outbox.take():
+                for batch in _batches(entries):
+                    self._deliver(batch)
+                    self._note_handled(len(batch))
         if left := len(self._outbox.take()):
             self._note_failed(left, None, "did not arrive")
         if self._ended is not closed:
