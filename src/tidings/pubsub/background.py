@@ -47,13 +47,14 @@ class Background:
         self.loop.set_default_executor(_Daemons())
         self._inhabitants: weakref.WeakSet[Endangered] = weakref.WeakSet()
         self._is_ending = False
+        self._has_failed = False
         self._thread = threading.Thread(target=self._run, name="tidings-pubsub", daemon=True)
         self._thread.start()
 
     @property
     def is_alive(self) -> bool:
         """Whether the loop runs."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._has_failed
 
     @property
     def is_here(self) -> bool:
@@ -69,12 +70,16 @@ class Background:
 
         Raises:
             TimeoutError: it took longer, and was cancelled; or what `work` raises.
-            RuntimeError: called by the loop itself, which would wait for itself.
+            RuntimeError: called by the loop itself, which would wait for itself; or the loop has ended.
         """
         if self.is_here:
             work.close()
             raise RuntimeError("a call that waits for the event loop was made in the event loop itself")
-        done: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
+        try:
+            done: Future[T] = asyncio.run_coroutine_threadsafe(work, self.loop)
+        except RuntimeError:
+            work.close()
+            raise
         try:
             return done.result(timeout)
         except FutureTimeoutError:
@@ -108,7 +113,8 @@ class Background:
                 self.loop.run_until_complete(asyncio.wait(tasks, timeout=_PATIENCE / 2))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         except BaseException as error:
-            # Of the selector, say, or of the interpreter. What waits in the loop would wait for ever.
+            # Of the selector, say. What waits in the loop would wait for ever.
+            self._has_failed = True
             logger.critical("the event loop has ended: %r", error)
             for each in list(self._inhabitants):
                 each.loop_has_ended(error)
