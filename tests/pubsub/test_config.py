@@ -161,6 +161,12 @@ class TestUrl:
         with pubsub(f"kafka://{kafka_address}") as made:
             assert made.servers == [kafka_address]
 
+    def test_credentials_of_kafka_are_keys(self, kafka_address: str) -> None:
+        with pubsub(f"kafka://ada:{SECRET}%40@{kafka_address}") as made:
+            assert made.servers == [kafka_address]
+            assert made._settings["password"] == f"{SECRET}@"
+            assert SECRET not in f"{made!r} {made._settings!r}"
+
     def test_memory(self) -> None:
         with pubsub("memory://here") as made, pubsub("memory://") as default:
             assert isinstance(made, MemoryPubSub)
@@ -178,6 +184,14 @@ class TestUrl:
             (f"nats://u:{SECRET}@h?sevrers=x", "'sevrers'"),
             (f"nats://u:{SECRET}@h?buffer_messages=many", "'buffer_messages'"),
             (f"redis://:{SECRET}@h:x", "'url'"),
+            (f"nats://u:p#{SECRET}@h", "%23"),
+            (f"nats://u:p?{SECRET}@h", "%3F"),
+            (f"nats://u:p?x=1&{SECRET}@h", "%3F"),
+            (f"nats://u:p/{SECRET}@h", "'servers'"),
+            (f"nats://u:{SECRET}/x@h", "'servers'"),
+            (f"kafka://u:{SECRET}/x@h", "'servers'"),
+            (f"kafka://u@h?servers=u:{SECRET}@h", "'servers'"),
+            ("memory://a/b", "nothing behind it"),
         ],
     )
     def test_a_url_that_names_nothing(self, url: Any, named: str) -> None:

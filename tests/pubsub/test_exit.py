@@ -313,7 +313,8 @@ import os, socket, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # of os.fork where there are threads
 silent = socket.create_server(("127.0.0.1", 0))
 port = silent.getsockname()[1]
-place = {"RedisPubSub": {"url": f"redis://127.0.0.1:{port}"}}.get(sys.argv[1], {"servers": f"127.0.0.1:{port}"})
+is_redis = sys.argv[1] == "RedisPubSub"
+place = {"url": f"redis://127.0.0.1:{port}"} if is_redis else {"servers": f"127.0.0.1:{port}"}
 def construct():
     try:
         getattr(tidings.pubsub, sys.argv[1])({**place, "connect_timeout": 2.0})

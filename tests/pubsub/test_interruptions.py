@@ -292,5 +292,3 @@ def parsed(chunks: list[bytes]) -> list[tuple[str, int]]:
         found.append((subject.decode(), length))
         data = rest[length + 2 :]
     return found
-
-

@@ -34,6 +34,8 @@ class TestKafka(Conformance):
     [
         ({}, "'servers' is missing"),
         ({"servers": [7]}, "'servers'"),
+        ({"servers": "u:sesame@h"}, "'user' and 'password'"),
+        ({"servers": "kafka://h"}, "host:port"),
         ({"servers": "h", "sasl_mechanism": "GSSAPI"}, "'sasl_mechanism'"),
         ({"servers": "h", "options": [1]}, "'options'"),
         ({"servers": "h", "options": {"no.such": 1}}, "no.such"),

@@ -143,7 +143,7 @@ def test_a_stream_that_is_not_there(nats_url: str) -> None:
         ({"servers": "nats://h", "ack_wait": -1}, "'ack_wait'"),
         ({"servers": "nats://h", "group_id": "a b"}, "'group_id'"),
         ({"servers": "nats://h", "nkeys_seed": "a", "user_credentials": "b"}, "nkeys_seed"),
-        ("nats://h", "is a dict"),
+        ("nats://u:sesame@h", "is a dict"),
     ],
 )
 def test_a_config_that_cannot_work(config: Any, named: str) -> None:

@@ -60,7 +60,9 @@ def stuck(kind: str) -> Iterator[PubSubBackend]:
     else:
         with KafkaServer() as kafka:
             options = {"queue.buffering.max.kbytes": 1024}
-            backend = KafkaPubSub({"servers": kafka.address, "connect_timeout": 20.0, "options": options, **more})
+            backend = KafkaPubSub(
+                {"servers": kafka.address, "connect_timeout": 20.0, "options": options, **more}
+            )
             backend.publish("a", b"so that its partitions are known")
             backend.flush(PATIENCE)
             kafka.kill()
@@ -118,7 +120,7 @@ def test_the_loop_does_not_wait_for_itself() -> None:
 
         assert isinstance(backend, NATSPubSub)
         published = asyncio.run_coroutine_threadsafe(publish(), backend.loop)
-        with pytest.raises(BackpressureError, match="cannot wait for it"):
+        with pytest.raises(BackpressureError, match="cannot wait"):
             published.result(PATIENCE)
         with pytest.raises(PubSubError):
             backend.close(timeout=0.1)
@@ -148,9 +150,7 @@ def exit_the_program() -> None:
     raise SystemExit("in a callback")
 
 
-def test_an_exit_in_a_callback_does_not_end_the_loop(
-    nats_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_exit_in_a_callback_does_not_end_the_loop(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
     with NATSPubSub({"servers": nats_url}) as backend:
         backend.subscribe("loop.exit")
         backend.loop.call_soon_threadsafe(exit_the_program)

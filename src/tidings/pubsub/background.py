@@ -32,7 +32,7 @@ class Endangered(Protocol):
     """Whoever lives in the loop."""
 
     def loop_has_ended(self, error: BaseException) -> None:
-        """It ended by `error` while the program goes on. Called in its thread; nothing runs in it any more."""
+        """It ended by `error` while the program goes on: nothing runs in it any more. In its thread."""
 
 
 class Background:
@@ -134,8 +134,8 @@ class Background:
 class _Daemons(ThreadPoolExecutor):
     """A daemon thread for each piece of work that would block the loop: a name to look up, a file to read.
 
-    The threads of the usual executor are waited for at exit, however long a name server takes, and end when the
-    main thread does, though others may still use a backend that has to come back.
+    The threads of the usual executor are waited for at exit, however long a name server takes, and end when
+    the main thread does, though others may still use a backend that has to come back.
     """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:

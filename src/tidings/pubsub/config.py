@@ -83,7 +83,7 @@ REDIS_KEYS = (
 )
 
 KAFKA_KEYS = (
-    Key("servers", "SERVERS", SERVERS),
+    Key("servers", "SERVERS", SERVERS, is_secret=True),
     Key("user", "USERNAME", TEXT),
     Key("password", "PASSWORD", TEXT, is_secret=True),
     Key(

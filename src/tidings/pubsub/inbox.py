@@ -56,8 +56,8 @@ class Inbox(Generic[M]):
     """Filled by one thread or several, emptied by any number of others.
 
     Taking a message costs no lock while there is one: a deque gives each message to one taker. So it is who
-    fills it that keeps count of the bytes, by how many messages are gone since it looked. Nobody waits, logs or
-    calls anything with the lock held, and its owner may take it again: see `waiting`.
+    fills it that keeps count of the bytes, by how many messages are gone since it looked. Nobody waits, logs
+    or calls anything with the lock held, and its owner may take it again: see `waiting`.
 
     Args:
         limits: see `Limits`.
@@ -160,9 +160,9 @@ class Inbox(Generic[M]):
             message = self._items.popleft()
         except IndexError:
             awaited = self._takers.wait(self._look, timeout)
-            if awaited is None or isinstance(awaited, _Closed):
+            if not awaited:
                 return None
-            message = awaited
+            message = awaited[0]
         if self._is_full and len(self._items) <= self._room_at:
             self._make_room()
         return message
@@ -248,21 +248,14 @@ class Inbox(Generic[M]):
         if not self._is_full:  # after it was told: a KeyboardInterrupt may have come between
             self._owes_room = False
 
-    def _look(self) -> M | _Closed | None:
-        """A message; `_CLOSED` when none will come; None while one may."""
+    def _look(self) -> tuple[M, ...] | None:
+        """A message; none in the tuple when there will be no more; None while one may come."""
         with suppress(IndexError):
-            return self._items.popleft()
+            return (self._items.popleft(),)
         if self._is_full or self._owes_room:  # all was taken before it was found to be full
             self._make_room()
         if self._is_closed:
-            return _CLOSED
+            return ()
         if self._failure is not None:
             raise self._failure.with_traceback(None)
         return None
-
-
-class _Closed:
-    """In the place of a message, when there are no more."""
-
-
-_CLOSED = _Closed()

@@ -66,6 +66,10 @@ class KafkaPubSub(PubSubBackend):
         settings = check_config("KafkaPubSub", KAFKA_KEYS, config)
         if settings["servers"] is None:
             raise ConfigError("KafkaPubSub: key 'servers' is missing: servers=['localhost:9092'], say")
+        if any("@" in each or "/" in each for each in settings["servers"]):  # it may hold a password
+            raise ConfigError(
+                "KafkaPubSub: key 'servers' is host:port for each; credentials are 'user' and 'password'"
+            )
         super().__init__(settings, settings["servers"])
         self._publish_timeout: float = settings["publish_timeout"]
         self._published = 0
@@ -137,9 +141,11 @@ class KafkaPubSub(PubSubBackend):
         """Wait until the brokers have all that was published before. Raises as `PubSubBackend.flush`."""
         self._check_open()
         check_limit(timeout)
-        if left := self._producer.flush(timeout):
+        deadline = time.monotonic() + timeout
+        while left := self._producer.flush(max(min(deadline - time.monotonic(), _TURN), 0)):
             self._check_open()
-            raise FlushError(f"{self!r} did not confirm {left} messages within {timeout:g} s")
+            if time.monotonic() >= deadline:  # librdkafka would notice no KeyboardInterrupt until then
+                raise FlushError(f"{self!r} did not confirm {left} messages within {timeout:g} s")
         self._raise_failure()
 
     # In a thread

@@ -87,7 +87,7 @@ class MemoryPubSub(PubSubBackend):
 
 
 class _Hub:
-    """Who listens to what. Each step is one that no thread and no signal handler can divide: there is no lock."""
+    """Who listens to what. Each step is one that neither a thread nor a signal handler divides: no lock."""
 
     def __init__(self) -> None:
         self._subscriptions: list[tuple[str, str, MemoryPubSub]] = []  # pattern, group, reader

@@ -130,7 +130,7 @@ class NATSPubSub(PubSubBackend):
         super().__init__(settings, servers)
         self.nc: Client
         self._way: Way
-        self._background = background()  # RuntimeError at the interpreter's end: there are no threads any more
+        self._background = background()
         self.loop = self._background.loop
         self._publish_timeout: float = settings["publish_timeout"]
         self._giving_up: asyncio.TimerHandle | None = None

@@ -24,8 +24,8 @@ _OVERHEAD = 64
 class Outbox:
     """Filled by any number of threads, emptied by one.
 
-    A signal handler or a finalizer may publish wherever it interrupts a thread: the lock is one that its owner
-    may take again, and what stands below it is in order after each statement.
+    A signal handler or a finalizer may publish wherever it interrupts a thread: the lock is one that its
+    owner may take again, and what stands below it is in order after each statement.
 
     Args:
         on_first: called when the first message is gathered after `take`, by whoever publishes it.
@@ -94,8 +94,8 @@ class Outbox:
             self._on_first()  # once more: a KeyboardInterrupt may have kept the first message from telling
             if self._is_emptier():
                 raise BackpressureError(
-                    "there is no room for one more message, and the thread that makes room cannot wait for it: "
-                    "it came here through a callback or a handler of the log"
+                    "there is no room for one more message, and the thread that makes it cannot wait for it; "
+                    "it came here through a callback, or a handler of the log"
                 )
             deadline = deadline or time.monotonic() + timeout
             left = max(deadline - time.monotonic(), 0.0)

@@ -155,8 +155,10 @@ class RedisPubSub(PubSubBackend):
             try:
                 answers = self._send(batch)
             except (redis.RedisError, OSError) as error:
-                if self._settings["streams"]:
-                    continue  # at least once
+                if self._settings["streams"]:  # at least once
+                    away_since = away_since or time.monotonic()
+                    self._pause_or_lose(away_since, error)
+                    continue
                 self._note_failed(len(batch), error, "may not have arrived, since the connection was lost")
                 return
             if refused := [answer for answer in answers if isinstance(answer, Exception)]:
@@ -220,7 +222,8 @@ class RedisPubSub(PubSubBackend):
     def _finish(self, timeout: float) -> None:
         is_sent = self._wait_until_sent(timeout)
         self._stop()
-        self._sender.join(_SLACK)
+        if self._sender is not None:
+            self._sender.join(_SLACK)
         self._release()
         if not is_sent:
             raise FlushError(

@@ -1,8 +1,8 @@
 """How threads wait for each other, so that a signal handler or a finalizer may come in between anywhere.
 
-A `threading.Condition` is held while one looks and while one tells. Python runs signal handlers, and `__del__` of
-what the garbage collector finds, between any two instructions of a thread: one that closes or publishes would wait
-for what its own thread holds, or tell before the thread waits. Here nothing is held.
+A `threading.Condition` is held while one looks and while one tells. Python runs signal handlers, and
+`__del__` of what the garbage collector finds, between any two instructions of a thread: one that closes or
+publishes would wait for what its own thread holds, or tell before the thread waits. Here nothing is held.
 """
 
 from __future__ import annotations
