@@ -35,6 +35,7 @@ from tidings.pubsub.errors import (
     PubSubError,
     TopicError,
 )
+from tidings.pubsub.files import check_secret_file, tls_files
 from tidings.pubsub.nats_core import CoreWay
 from tidings.pubsub.outbox import Outbox
 from tidings.pubsub.settings import Settings, check_config
@@ -327,14 +328,20 @@ def _options(settings: Settings) -> ConnectOptions:
         "reconnect_time_wait": _RECONNECT_WAIT,
         "max_reconnect_wait": _MOST_RECONNECT_WAIT,
     }
+    if settings["password"] is not None and settings["user"] is None:
+        raise ConfigError("NATSPubSub: key 'password' goes with 'user', which is missing")
     if (seed := settings["nkeys_seed"]) is not None:
         if seed.startswith("SU") and len(seed) == _SEED_LENGTH:
             options["nkeys_seed_str"] = seed
         else:
+            check_secret_file("NATSPubSub", "nkeys_seed", seed, "a seed (SU and 56 characters more)")
             options["nkeys_seed"] = seed
     if (jwt := settings["user_jwt"]) is not None:
         # JSON in base64 begins like that; anything else is a file, read at each connect.
-        options["user_jwt_cb"] = (lambda: jwt) if jwt.startswith("eyJ") else Path(jwt).read_text
+        is_jwt = jwt.startswith("eyJ")
+        if not is_jwt:
+            check_secret_file("NATSPubSub", "user_jwt", jwt, "a JWT")
+        options["user_jwt_cb"] = (lambda: jwt) if is_jwt else Path(jwt).read_text
     if (tls := _tls(settings)) is not None:
         options["tls"] = tls
     try:
@@ -348,22 +355,23 @@ _SEED_LENGTH = 58
 
 
 def _credentials(given: str | None) -> str | RawCredentials | None:
-    """The path of a creds file, or its content."""
-    return RawCredentials(given) if given is not None and "-----BEGIN" in given else given
+    """The path of a creds file, or its content. Raises ConfigError."""
+    if given is None:
+        return None
+    if "-----BEGIN" in given:
+        return RawCredentials(given)
+    check_secret_file("NATSPubSub", "user_credentials", given, "the content of a creds file")
+    return given
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | TLSOptions | None:
-    files = {
-        "ca_file": settings["tls_ca_cert"],
-        "cert_file": settings["tls_cert"],
-        "key_file": settings["tls_key"],
-    }
-    asked = settings["tls"]
-    if isinstance(asked, ssl.SSLContext):
-        return asked
-    if asked is False or (asked is None and not any(files.values())):
+    if isinstance(settings["tls"], ssl.SSLContext):
+        return settings["tls"]
+    if (files := tls_files("NATSPubSub", settings)) is None:
         return None
-    try:
-        return TLSOptions(**files, verify=settings["tls_verify"])
-    except ValueError as error:
-        raise ConfigError(f"NATSPubSub: key 'tls_key' goes with 'tls_cert': {error}") from None
+    return TLSOptions(
+        ca_file=files.get("tls_ca_cert"),
+        cert_file=files.get("tls_cert"),
+        key_file=files.get("tls_key"),
+        verify=settings["tls_verify"],
+    )

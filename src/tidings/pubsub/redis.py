@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from tidings.pubsub.base import PubSubBackend, as_bytes, check_limit, closed
 from tidings.pubsub.config import REDIS_KEYS
 from tidings.pubsub.errors import ConfigError, ConnectError, FlushError, MissingExtraError, PubSubError
+from tidings.pubsub.files import tls_files
 from tidings.pubsub.outbox import Entry, Outbox
 from tidings.pubsub.settings import Settings, check_config
 from tidings.pubsub.topic import AnyTopic, name_of
@@ -18,6 +19,7 @@ from tidings.pubsub.topic import AnyTopic, name_of
 try:
     import redis
     from redis.backoff import NoBackoff
+    from redis.connection import parse_url
     from redis.retry import Retry
 except ImportError as error:
     raise MissingExtraError(
@@ -275,31 +277,30 @@ def _address(url: str) -> str:
 def _client(settings: Settings) -> redis.Redis:
     """A client that connects when it is first used. Raises ConfigError."""
     url: str = settings["url"]
-    files = {
-        "ssl_ca_certs": settings["tls_ca_cert"],
-        "ssl_certfile": settings["tls_cert"],
-        "ssl_keyfile": settings["tls_key"],
-    }
     options: dict[str, Any] = {
         "username": settings["user"],
         "password": settings["password"],
         "db": settings["db"],
         "socket_connect_timeout": settings["connect_timeout"],
         "socket_timeout": settings["connect_timeout"],
-        "socket_keepalive": True,
+        "socket_keepalive": True if not url.startswith("unix:") else None,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),  # it is ours to know what is in doubt
     }
-    asks_for_tls = settings["tls"] if settings["tls"] is not None else any(files.values())
-    if asks_for_tls and url.startswith("redis://"):
+    files = tls_files("RedisPubSub", settings)
+    if files is not None and url.startswith("redis://"):
         url = "rediss://" + url.removeprefix("redis://")
     if url.startswith("rediss://"):
-        options |= files
+        files = files or {}
+        options["ssl_ca_certs"] = files.get("tls_ca_cert")
+        options["ssl_certfile"] = files.get("tls_cert")
+        options["ssl_keyfile"] = files.get("tls_key")
         if not settings["tls_verify"]:
             options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        return redis.Redis.from_url(
-            url, **{name: value for name, value in options.items() if value is not None}
-        )
+        # What is a key comes before what the URL says.
+        pool = redis.ConnectionPool(**{**parse_url(url), **given})  # type: ignore[no-untyped-call]
     except (ValueError, TypeError) as error:
         raise ConfigError(f"RedisPubSub: key 'url' cannot be used ({type(error).__name__})") from None
+    return redis.Redis.from_pool(pool)
