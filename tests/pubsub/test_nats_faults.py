@@ -104,10 +104,6 @@ class TestCredentials:
             with pytest.raises(ConnectError):
                 NATSPubSub({"servers": server.url, "user_jwt": operator.user(Key()), "nkeys_seed": key.seed})
 
-    def test_a_file_that_is_not_there(self, guarded: NatsServer) -> None:
-        with pytest.raises(ConnectError, match="not-there"):
-            NATSPubSub({"servers": guarded.url, "user_credentials": "/not-there"})
-
     def test_what_the_server_does_not_allow(self, guarded: NatsServer) -> None:
         with NATSPubSub({"servers": guarded.url, "user": "bob", "password": SECRET}) as pubsub:
             with pytest.raises(PubSubError, match=r"shut\.door") as caught:
