@@ -45,6 +45,7 @@ def _run(service: Service, line: socket.socket) -> None:
     configure_logging(service.logs, service.log_number)
 
     def prepare(app: App, loop: asyncio.AbstractEventLoop) -> None:
+        lifeline.loaded()
         app.after_startup(lambda: lifeline.tell(READY))
         # In the next turn of the loop: the App is starting then, and can be asked to exit.
         loop.call_soon(lifeline.attach, lambda: app.exit(abandon_start=True))
@@ -61,9 +62,15 @@ class _Lifeline:
     def __init__(self, line: socket.socket) -> None:
         self.ended = False
         self._line = line
+        self._loading = True
         self._ask_stop: Callable[[], object] | None = None
         self._lock = threading.Lock()
         threading.Thread(target=self._wait, name="tidings-lifeline", daemon=True).start()
+
+    def loaded(self) -> None:
+        """From now on there is something to stop, by what comes to `attach`."""
+        with self._lock:
+            self._loading = False
 
     def tell(self, what: bytes) -> None:
         """Tell the parent, if it is still there."""
@@ -83,10 +90,11 @@ class _Lifeline:
             while self._line.recv(64):
                 pass
         with self._lock:
+            if self._loading:
+                os._exit(Exit.OK)
             self.ended, ask_stop = True, self._ask_stop
-        if ask_stop is None:
-            os._exit(Exit.OK)  # still loading: there is nothing to stop
-        ask_stop()
+        if ask_stop is not None:
+            ask_stop()
         time.sleep(PATIENCE)
         os._exit(Exit.APP_FAILED)
 

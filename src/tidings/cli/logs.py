@@ -113,7 +113,7 @@ def _configure_from(file: Path) -> None:
         configure(file)
     except OSError as error:
         raise _unusable(file, error.strerror or str(error)) from error
-    except (KeyError, configparser.Error) as error:  # of the ini form, with messages of several lines
+    except (KeyError, RuntimeError, configparser.Error) as error:  # of the ini form, on several lines
         raise _unusable(file, f"{type(error).__name__}: {' '.join(str(error).split())}") from error
     except (ValueError, TypeError, AttributeError, ImportError, NameError, SyntaxError) as error:
         # `logging.config` says which part it is, and as the cause what is wrong with it.

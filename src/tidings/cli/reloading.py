@@ -82,15 +82,19 @@ class _Reloader:
             change = asyncio.create_task(_next(changes))
             try:
                 while not self._stopping.is_set():
-                    ended = await self._run_until(change)
-                    if ended == Exit.OK or self._stopping.is_set():
-                        break
-                    if ended is not None:
-                        log.error("the app %s, and is started again after a change", how_it_ended(ended))
+                    child = self._child = await Child.start(self._service)
+                    end = asyncio.create_task(child.wait())
+                    await self._first_of(change, end)
+                    if end.done():
+                        if end.result() == Exit.OK:
+                            break
+                        ended = how_it_ended(end.result())
+                        log.error("the app %s, and is started again after a change", ended)
                         await self._first_of(change)
-                    if change.done():
+                    if change.done() and not self._stopping.is_set():
                         log.info("%s changed, starting again", change.result())
                         change = asyncio.create_task(_next(changes))
+                    await self._stop(child, end)
             finally:
                 change.cancel()
                 await asyncio.wait([change])
@@ -99,13 +103,9 @@ class _Reloader:
                     self._child.kill()
         return self._forced or self._code
 
-    async def _run_until(self, change: "asyncio.Task[str]") -> int | None:
-        """Run the service until it ends by itself, which gives its exit code, or the change, or the stop."""
-        child = self._child = await Child.start(self._service)
-        end = asyncio.create_task(child.wait())
-        await self._first_of(change, end)
-        by_itself = end.done()
-        if not by_itself:
+    async def _stop(self, child: Child, end: "asyncio.Task[int]") -> None:
+        """Stop the child if it still runs; its exit code is ours if that is the end."""
+        if not end.done():
             child.ask_stop()
             timer = asyncio.get_running_loop().call_later(self._stop_timeout, self._kill_the_slow, child)
             code = await end
@@ -113,7 +113,6 @@ class _Reloader:
             if self._stopping.is_set():
                 self._code = code
         self._child = None
-        return end.result() if by_itself else None
 
     async def _first_of(self, *tasks: "asyncio.Task[str] | asyncio.Task[int]") -> None:
         """Wait for one of the tasks, or for the stop."""

@@ -134,12 +134,9 @@ def dev(
     configure_logging(service.logs)
     folder = store_dir or STORE_DIR
     with embedded_server(folder, port or 0) as address:
-        print(
-            f"nats-server on {address}, its streams in {folder}\n"
-            f"from another shell: tidings publish SUBJECT MESSAGE, tidings request SUBJECT MESSAGE\n"
-            f"from other programs: TIDINGS_NATS_SERVERS=$(cat {folder / URL_FILE})",
-            flush=True,
-        )
+        log.info("nats-server on %s, its streams in %s", address, folder)
+        log.info("from another shell: tidings publish SUBJECT MESSAGE, tidings request SUBJECT MESSAGE")
+        log.info("from other programs: TIDINGS_NATS_SERVERS=$(cat %s)", folder / URL_FILE)
         raise typer.Exit(reload(service, watched, _DEV_STOP_TIMEOUT))
 
 

@@ -75,10 +75,11 @@ class JsonFormatter(logging.Formatter):
     `payload_head`. A value without a JSON form is written as text. URLs are written without credentials.
 
     Args:
+        unused: the formats that `logging.config` has for every formatter.
         fields: constants for every line, such as the name of the service.
     """
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(self, *unused: Any, **fields: Any) -> None:
         super().__init__()
         self._fields = fields
 
