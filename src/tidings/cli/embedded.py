@@ -1,9 +1,12 @@
 """The server behind `--embedded`: nats-server with JetStream in a folder of the project's."""
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 
 from tidings.nats.server import BinaryNotFoundError, NatsServer, PortInUseError, ServerStartError
 
@@ -25,6 +28,7 @@ def embedded_server(store_dir: Path, port: int = 0) -> Iterator[str]:
     another shell can reach the server while it runs. CommandError if the server does not start.
     """
     with ExitStack() as exits:
+        exits.enter_context(_sigterm_unwinds())
         try:
             _make_private(store_dir)
             server = exits.enter_context(NatsServer(store_dir, port=port))
@@ -42,6 +46,20 @@ def embedded_server(store_dir: Path, port: int = 0) -> Iterator[str]:
         exits.enter_context(_variable(SERVERS_VARIABLE, server.url))
         exits.enter_context(_private_file(store_dir / URL_FILE, server.url + "\n"))
         yield f"{server.host}:{server.port}"
+
+
+@contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Have a SIGTERM that comes before the service looks for signals leave the block as CTRL+C does."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -105,17 +105,18 @@ def publish(
         raise CommandError(Exit.USAGE, "--reply-to and --stream: what a stream stores asks for no answer")
     body, headers = _body(message, file), _headers(header)
 
-    async def work(broker: NatsBroker) -> str:
-        if not stream:
-            for _ in range(count):
-                await broker.publish(
-                    body, subject, headers=headers, reply_to=reply_to, correlation_id=correlation_id
-                )
-            if not await broker.ping(timeout):
-                raise CommandError(Exit.NOT_PUBLISHED, f"the server did not confirm within {timeout:g} s")
-            return ""
-        for number in range(count):
-            stored = await broker.publish(
+    async def publish_all(broker: NatsBroker) -> str:
+        for _ in range(count):
+            await broker.publish(
+                body, subject, headers=headers, reply_to=reply_to, correlation_id=correlation_id
+            )
+        if not await broker.ping(timeout):
+            raise CommandError(Exit.NOT_PUBLISHED, f"the server did not confirm within {timeout:g} s")
+        return ""
+
+    async def store_all(broker: NatsBroker) -> str:
+        stored = [
+            await broker.publish(
                 body,
                 subject,
                 stream=stream,
@@ -124,11 +125,13 @@ def publish(
                 timeout=timeout,
                 msg_id=msg_id or None,
             )
-            duplicate = ", which it had already" if stored.duplicate else ""
-            where = f"as {stored.seq}{duplicate}" if number == 0 else f"up to {stored.seq}{duplicate}"
-        return f", stored in {stored.stream} {where}"
+            for _ in range(count)
+        ]
+        last = stored[-1]
+        where = f"as {last.seq}" if count == 1 else f"up to {last.seq}"
+        return f", stored in {last.stream} {where}{', which it had already' if last.duplicate else ''}"
 
-    stored = _with_broker(work, server, app, app_dir)
+    stored = _with_broker(store_all if stream else publish_all, server, app, app_dir)
     messages = "1 message" if count == 1 else f"{count} messages"
     print(f"published {messages} to {subject!r}{stored}")
 
