@@ -182,6 +182,14 @@ class Link(asyncio.BufferedProtocol):
             self._written = published
             self._transport.write(data)
 
+    def write_parts(self, parts: Sequence[bytes | memoryview], published: Mark) -> None:
+        """`write` for what lies in several places, which must not change any more."""
+        if self._transport is not None:
+            self._written = published
+            # The last one by `write`: asyncio's `writelines` may not say that the socket is full (3.13.0).
+            self._transport.writelines(parts[:-1])
+            self._transport.write(parts[-1])
+
     def confirm(self, published: Mark) -> None:
         """What was `published` until now is no concern of this link."""
         self._written = self._confirmed = published

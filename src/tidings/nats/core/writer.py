@@ -152,6 +152,27 @@ class Writer:
         for chunk in chunks:
             link.write(chunk, self._taken)
 
+    def write_parts(self, parts: Sequence[bytes | memoryview], published: Mark) -> bool:
+        """Write publishes that were encoded elsewhere, without a copy, if the socket takes something now.
+
+        Args:
+            parts: whole commands, together; nobody may change them any more.
+            published: how many they are, and the bytes of their headers and payloads.
+
+        Returns:
+            Whether they were written.
+        """
+        self.write()
+        link = self._link
+        if link is None or link.paused or link.is_closing or self.encoder.refusal is not None:
+            return False
+        messages, size = self._handed
+        self._handed = messages + published[0], size + published[1]
+        self._taken = self.gathered
+        self._written_in_a_row += published[1]
+        link.write_parts(parts, self._taken)
+        return True
+
     def write_early(self) -> None:
         """Write now if this turn wrote nothing yet; otherwise what is gathered goes out at its end."""
         if self._link is None:
