@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from .adapter import Adapter, Send
-from .codec import Encoded, encode
+from .codec import Encoded, checked, encode
 from .context import ContextRepo
 from .correlation import new_correlation_id
 from .endpoints import Decode, Destination, Encode
@@ -118,6 +118,10 @@ class Output(Protocol):
     """What a broker knows of a publisher that decorates a handler."""
 
     destination: Destination
+    encode: Encode | None
+    """What writes its messages, in the place of the handler's or the broker's encoder."""
+    encode_changed: Encode | None
+    """… those that a middleware changed."""
 
     def sender(self) -> Send:
         """What publishes a result."""
@@ -160,7 +164,7 @@ class Broker(Generic[AdapterT]):
         self.subscribers: list[Consumer] = []
         self.threads = Threads(options.threads)
         self.watch: Watch | None = None
-        self._encode = options.encoder or encode
+        self._encode = encode if options.encoder is None else checked(options.encoder)
         self._outputs: list[tuple[Callable[..., Any], Output]] = []
         self._connected = False
         self._middlewares: list[Middleware] = list(options.middlewares)
@@ -348,7 +352,7 @@ class Broker(Generic[AdapterT]):
             message = current_message()
             correlation_id = message.correlation_id if message else new_correlation_id()
         composed = {"correlation_id": correlation_id}
-        if content_type:
+        if content_type and not (headers and "Content-Type" in headers):
             composed["content-type"] = content_type
         if headers:
             composed.update(headers)
@@ -359,11 +363,19 @@ class Broker(Generic[AdapterT]):
         layers: Sequence[PublishMiddleware],
         outgoing: Outgoing,
         send: Callable[[bytes, Mapping[str, str]], Awaitable[Any]],
+        encode: Encode | None = None,
+        encode_changed: Encode | None = None,
     ) -> Any:
-        """Compose and send within publish middlewares; gives what `send` gives, or one of them."""
+        """Compose and send within publish middlewares; gives what `send` gives, or one of them.
+
+        `encode` writes the body as it is now, `encode_changed` what a middleware made of it; None for both
+        is the broker's encoder.
+        """
+        body = outgoing.body
 
         async def innermost(outgoing: Outgoing) -> Any:
-            return await send(*self.compose(outgoing.body, outgoing.headers, outgoing.correlation_id))
+            chosen = encode if outgoing.body is body else encode_changed
+            return await send(*self.compose(outgoing.body, outgoing.headers, outgoing.correlation_id, chosen))
 
         return await publish_through(layers, innermost)(outgoing)
 

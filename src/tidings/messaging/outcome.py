@@ -16,7 +16,8 @@ any other              500     the name of its type; its text stays in our log
 """
 
 from asyncio import CancelledError, current_task
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from logging import Logger
 from time import perf_counter
 from typing import Any
@@ -24,13 +25,13 @@ from typing import Any
 from .acks import AckMessage, SkipMessage, Verdict
 from .adapter import Send
 from .broker import Broker
-from .codec import Encoded
+from .endpoints import Encode
 from .errors import RemoteError, ValidationError
 from .handling import Handling
 from .message import Message
 from .response import Response
 
-__all__ = ["FAILURES", "Outcome", "are_cancelled", "error_reply", "log_failure", "payload_head"]
+__all__ = ["FAILURES", "Encoders", "Outcome", "are_cancelled", "error_reply", "log_failure", "payload_head"]
 
 FAILURES = (Exception, CancelledError)
 """What a handler may fail with. It gets CancelledError also from something else that it awaits."""
@@ -38,36 +39,53 @@ FAILURES = (Exception, CancelledError)
 _HEAD = 200  # bytes of a payload that a log shows: enough to recognize it
 
 
+@dataclass(frozen=True, slots=True)
+class Encoders:
+    """What makes the bodies of one handler's results; each raises ResultError.
+
+    Attributes:
+        result: of what it returns.
+        response: of what stands in a `Response`.
+        untyped: of what neither speaks of: no body, and what a middleware made of one.
+    """
+
+    result: Encode
+    response: Encode
+    untyped: Encode
+
+    def of_response(self, response: Response[Any]) -> Encode:
+        """The one for the body of a `Response`."""
+        return self.untyped if response.body is None else self.response
+
+
 class Outcome:
     """What follows the calls of one handler.
 
     Args:
         broker: whose logger and adapter it uses.
-        encode: makes a result a body with its content type.
+        encoders: make results bodies with their content types.
         sends: publish a result, one for each publisher of the handler.
         here: the message being handled.
         replies: whether requesters are answered.
-        encode_untyped: makes the body of a `Response`; None for what the broker does.
     """
 
     def __init__(
         self,
         broker: Broker[Any],
-        encode: Callable[[Any], Encoded],
+        encoders: Encoders,
         sends: Sequence[Send],
         here: Handling,
         *,
         replies: bool,
-        encode_untyped: Callable[[Any], Encoded] | None = None,
     ) -> None:
         self.here = here
         self.publishes = bool(sends)
         self.replies = replies
         self._broker = broker
         self._adapter = broker.adapter
-        self._encode = encode
+        self._encode = encoders.result
+        self._encoders = encoders
         self._sends = sends
-        self._encode_untyped = encode_untyped
 
     async def deliver(self, result: Any) -> None:
         """Publish a result to those who want it; None only to a requester, as an empty body."""
@@ -89,15 +107,14 @@ class Outcome:
     async def _deliver_response(self, response: Response[Any]) -> None:
         message = self.here.message()
         correlation_id = response.correlation_id or message.correlation_id
-        body, headers = self._broker.compose(
-            response.body, response.headers, correlation_id, self._encode_untyped
-        )
+        encode = self._encoders.of_response(response)
+        body, headers = self._broker.compose(response.body, response.headers, correlation_id, encode)
+        sends = [response.sender(send) for send in self._sends] if response.publish else []
         if response.reply and self.replies and message.reply_to:
             await self._adapter.reply(message, body, headers)
             message.replied = True
-        if response.publish:
-            for send in self._sends:
-                await send(body, headers)
+        for send in sends:
+            await send(body, headers)
 
     async def fail(self, error: BaseException) -> None:
         """Tell of a failure: in the log, and to the requester.

@@ -8,6 +8,7 @@ handles one message at a time, so a source with several workers has as many. Whe
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any
 
@@ -20,13 +21,14 @@ from .handler import Handler, in_time
 from .handling import Handling
 from .injection import Surroundings, is_async
 from .middleware import publish_scopes
-from .outcome import Outcome
-from .response import without_response
+from .outcome import Encoders, Outcome
+from .params import MISSING
+from .response import body_of_response, without_response
+from .results import encoder_for
 from .scoped import outcome_for
 from .settling import Settling, settling_for
 from .shapes import Run, Shaping, filtered, logged, shaped
 from .signature import Signature, describe, read_signature
-from .validation import encoder_for
 
 __all__ = ["plan_for", "surroundings_of"]
 
@@ -90,13 +92,18 @@ def _build(
     encoder = source.encoder or broker.options.encoder
     returns = without_response(signature.returns)
     is_batch = source.batch is not None and settling is not None
+    encode = partial(
+        encoder_for,
+        validate=surroundings.validate,
+        encoder=encoder,
+        what=f"the result of {describe(function)}",
+    )
     outcome = outcome_for(
         broker,
-        encoder_for(returns, validate=surroundings.validate, encoder=encoder),
+        Encoders(encode(returns), encode(body_of_response(signature.returns)), encode(MISSING)),
         handler.outputs,
         here,
         replies=source.answers and not is_batch,
-        encode_untyped=source.encoder,
         reply_layers=publish_scopes(source.middlewares, broker.context),
     )
     call = function if is_async(function) else broker.threads.wrap(function)

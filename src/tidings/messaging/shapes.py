@@ -120,7 +120,7 @@ def _whole(plan: Shaping, payload: Payload, read_body: Callable[[bytes], Any]) -
             try:
                 value = read_body(body_of(native))
             except Exception as error:
-                raise payload.invalid(error) from error
+                raise payload.invalid(error, here.message()) from error
             result = await call(value)
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
@@ -145,7 +145,7 @@ def _fields(plan: Shaping, payload: Payload, read_body: Callable[[bytes], Any]) 
             try:
                 values = read_body(body_of(native))
             except Exception as error:
-                raise payload.invalid(error) from error
+                raise payload.invalid(error, here.message()) from error
             result = await call(*values)
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)

@@ -18,6 +18,7 @@ from .endpoints import NatsEndpoint
 from .errors import translated
 from .message import NatsMessage
 from .options import NatsDestination, NatsSource
+from .sending import StreamSend
 
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
     from tidings.nats.jetstream import ContextOptions, JetStream, PubAck, PublishOptions
@@ -297,17 +298,10 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
 
         return send
 
-    def _stream_sender(self, destination: NatsDestination) -> Send:
+    def _stream_sender(self, destination: NatsDestination) -> StreamSend:
         if destination.reply_to:
             raise SetupError(f"reply_to of {destination.subject!r}: what a stream stores asks for no answer")
-        subject, stream, always = destination.subject, destination.stream, destination.headers
-
-        async def send(body: bytes, headers: Mapping[str, str]) -> "PubAck":
-            return await self.publish_to_stream(
-                subject, body, {**always, **headers} if always else headers, stream, None, {}
-            )
-
-        return send
+        return StreamSend(self.publish_to_stream, destination, {})
 
     async def publish_to_stream(
         self,
