@@ -9,6 +9,7 @@ from tidings.messaging.adapter import Handle
 from tidings.messaging.batch import Batch
 from tidings.messaging.errors import TidingsError
 from tidings.nats import DrainTimeoutError, Error
+from tidings.nats.core.callbacks import start_task
 from tidings.nats.jetstream import Consumer, JetStream, Messages, OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
 
@@ -63,10 +64,9 @@ class StreamListening:
         except Error as error:
             raise translated(error) from error
         self._messages = messages
-        loop = asyncio.get_running_loop()
         for number in range(source.workers):
             name = f"{source.subject} worker {number}"
-            self.tasks.add(loop.create_task(self._work(messages), name=name, context=copy_context()))
+            self.tasks.add(start_task(self._work(messages), name=name, context=copy_context()))
 
     async def _work(self, messages: Messages | OrderedMessages) -> None:
         try:
@@ -119,7 +119,7 @@ class StreamListening:
         if self._ended or self._coming_back is not None or self._js.api.connection.is_closed:
             return
         self._logger.error("%s: its consumer is gone, and is looked for: %s", self._source.channel, error)
-        self._coming_back = asyncio.get_running_loop().create_task(self._look())
+        self._coming_back = start_task(self._look())
 
     async def _look(self) -> None:
         wait = _LEAST_WAIT

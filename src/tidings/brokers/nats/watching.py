@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from tidings.messaging.adapter import Handle
 from tidings.messaging.errors import TidingsError
 from tidings.nats import Error
+from tidings.nats.core.callbacks import start_task
 from tidings.nats.jetstream import JetStream, KeyWatcher
 
 from .buckets import open_bucket, refused
@@ -71,7 +72,7 @@ class WatchListening(ABC, Generic[W]):
     def begin(self) -> None:
         """Hand out what comes; does nothing where it does already."""
         if self._task is None and self._watcher is not None and not self._ended:
-            self._task = asyncio.get_running_loop().create_task(
+            self._task = start_task(
                 self._work(self._watcher), name=f"{self._source.channel} watcher", context=copy_context()
             )
 

@@ -73,15 +73,25 @@ class Callbacks:
             self._is_reporting = True
             self._start(self._report_all(self._error_cb))
 
+    def runs_in(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether `task` runs a callback."""
+        return task in self._tasks
+
     async def finish(self, timeout: float) -> None:
         """Wait for what still runs, and for the reports it makes, at most `timeout` seconds.
 
-        The rest is cancelled, and has as long again to come to its end.
+        The rest is cancelled, and has as long again to come to its end. Who waits for it no longer, being
+        cancelled, leaves none behind either.
         """
         loop, current = asyncio.get_running_loop(), asyncio.current_task()
         deadline = loop.time() + timeout
         while running := {task for task in self._tasks if task is not current}:
-            _, late = await asyncio.wait(running, timeout=max(deadline - loop.time(), 0))
+            try:
+                _, late = await asyncio.wait(running, timeout=max(deadline - loop.time(), 0))
+            except asyncio.CancelledError:
+                for task in running:
+                    task.cancel()
+                raise
             if late:
                 for task in late:
                     task.cancel()

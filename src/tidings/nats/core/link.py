@@ -199,10 +199,13 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
-    @property
-    def unconfirmed(self) -> Mark:
-        """How much was written since what the last PONG proves to have arrived; perhaps it is lost."""
-        return self._written[0] - self._confirmed[0], self._written[1] - self._confirmed[1]
+    def take_unconfirmed(self) -> Mark:
+        """How much was written since what the last PONG proves to have arrived; perhaps it is lost.
+
+        It is told once.
+        """
+        before, self._confirmed = self._confirmed, self._written
+        return self._written[0] - before[0], self._written[1] - before[1]
 
     @property
     def max_payload(self) -> int:
