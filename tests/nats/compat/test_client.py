@@ -304,6 +304,15 @@ async def test_attempts_to_come_back_that_fail_are_told(door: Door, nats_server:
     await nc.close()
 
 
+async def test_a_server_that_is_not_there_is_told_before_the_next_one(door: Door, nats_url: str) -> None:
+    told: asyncio.Queue[Exception] = asyncio.Queue()
+    nc = await door.connect(["nats://127.0.0.1:1", nats_url], error_cb=told.put, dont_randomize=True)
+    async with asyncio.timeout(20):
+        assert isinstance(await told.get(), OSError)
+    assert nc.is_connected
+    await nc.close()
+
+
 async def test_one_that_ended_with_its_last_message_can_be_unsubscribed(door: Door, nats_url: str) -> None:
     nc = await door.connect(nats_url)
     sub = await nc.subscribe("compat.two")

@@ -43,6 +43,7 @@ from tidings.nats.compat.aio.subscription import (
 )
 from tidings.nats.compat.border import translated, translates
 from tidings.nats.core.creds import RawCredentials as NativeCredentials
+from tidings.nats.core.link import Link
 from tidings.nats.core.options import SubscriptionLimits, options_from
 from tidings.nats.core.servers import Server as NativeServer
 from tidings.nats.version import __version__
@@ -87,11 +88,14 @@ ReconnectToServerHandler = Callable[[list[Server], dict[str, Any]], tuple[Server
 
 
 class _Telling(Native):
-    """Tells the error callback of each attempt to come back that fails, as programs are used to."""
+    """Tells the error callback of each attempt to connect that fails, as programs are used to."""
 
-    def _note_failed(self, server: NativeServer, error: Exception) -> None:
-        super()._note_failed(server, error)
-        self._callbacks.report(error)
+    async def _open_link(self, server: NativeServer) -> Link:
+        try:
+            return await super()._open_link(server)
+        except Exception as error:
+            self._callbacks.report(error)
+            raise
 
 
 class RawCredentials(UserString):
