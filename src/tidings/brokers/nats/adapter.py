@@ -22,6 +22,7 @@ from .options import NatsDestination, NatsSource
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
     from tidings.nats.jetstream import ContextOptions, JetStream, PubAck, PublishOptions
 
+    from .burying import Burial
     from .listening import StreamListening
     from .serving import Serving
     from .watching import WatchListening
@@ -68,6 +69,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._subscriptions: list[Subscription] = []
         self._listenings: list[StreamListening | WatchListening[Any]] = []
         self._serving: Serving | None = None
+        self._burial: Burial | None = None
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
 
@@ -139,7 +141,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             await client.close()
             workers = [worker for each in self._subscriptions for worker in each.stop()]
             if self._client is client:
-                self._client = self._jetstream = self._serving = None
+                self._client = self._jetstream = self._serving = self._burial = None
             self._subscriptions.clear()
             drain.cancel()
             await asyncio.wait([drain, *workers], timeout=_PATIENCE)
@@ -281,6 +283,16 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         if not settles(source):
             return None
         return NatsSettler(self.jetstream, consumer_config(source).max_deliver)
+
+    async def bury(self, message: Message[Any], address: str, headers: Mapping[str, str]) -> None:
+        """Publish a dead letter, to a stream where one has the subject."""
+        from .burying import Burial
+
+        try:
+            self._burial = self._burial or Burial(self.client, self.jetstream)
+            await self._burial.bury(message, address, headers)
+        except Error as error:
+            raise translated(error) from error
 
     def sender(self, destination: NatsDestination) -> Send:
         """What publishes to the subject of the destination."""
