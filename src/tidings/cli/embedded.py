@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tidings.nats.server import BinaryNotFoundError, NatsServer, ServerStartError
+from tidings.nats.server import BinaryNotFoundError, NatsServer, PortInUseError, ServerStartError
 
 from .exits import CommandError, Exit
 
@@ -17,8 +17,8 @@ URL_FILE = "url"
 
 
 @contextmanager
-def embedded_server(store_dir: Path) -> Iterator[str]:
-    """Run a server for the block and name it in TIDINGS_NATS_SERVERS; gives HOST:PORT.
+def embedded_server(store_dir: Path, port: int = 0) -> Iterator[str]:
+    """Run a server for the block and name it in TIDINGS_NATS_SERVERS; gives HOST:PORT. Port 0 is a free one.
 
     Brokers that were given no servers read that variable when they connect. The url, with its
     random token, is also left in the file `url` of the folder, readable by this user only, so that
@@ -27,9 +27,14 @@ def embedded_server(store_dir: Path) -> Iterator[str]:
     with ExitStack() as exits:
         try:
             _make_private(store_dir)
-            server = exits.enter_context(NatsServer(store_dir))
+            server = exits.enter_context(NatsServer(store_dir, port=port))
         except OSError as error:
             raise CommandError(Exit.NO_SERVER, f"--embedded: no folder for it: {error}") from error
+        except PortInUseError as error:
+            message = (
+                f"--port {port}: another program listens there; give another one, or none for a free one"
+            )
+            raise CommandError(Exit.NO_SERVER, message) from error
         except ServerStartError as error:
             missing = isinstance(error, BinaryNotFoundError)
             code = Exit.NOT_INSTALLED if missing else Exit.NO_SERVER

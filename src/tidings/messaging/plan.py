@@ -88,8 +88,9 @@ def _plan(
     in_place.run = run
     if settling is not None and not is_batch:
         run = settling.around(run)
-    if broker.logger.isEnabledFor(broker.options.log_level):
-        return logged(run, outcome)
+    level = broker.options.log_level
+    if level is not None and broker.logger.isEnabledFor(level):
+        return logged(run, outcome, level)
     return run
 
 
