@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from uuid import uuid4
 
-from tidings.messaging.dead_letters import PREFIX
+from tidings.messaging.dead_letters import PREFIX, REPLAYS
 from tidings.messaging.message import Message
 from tidings.nats import Client, Error, Headers, Msg, ProtocolError
 from tidings.nats.jetstream import JetStream
@@ -30,12 +30,18 @@ class HasHeaders(Protocol):
 def own_headers(native: HasHeaders) -> dict[str, list[str]]:
     """The headers that a dead letter keeps of its message, with all their values.
 
-    Without those by which it asked something of the stream it was in: they would ask it of the next one.
+    Without those by which it asked something of the stream it was in, as they would ask it of the next one,
+    and those of an earlier death.
     """
     with suppress(ProtocolError):
         headers = native.headers
-        return {name: headers.get_all(name) for name in headers if not name.lower().startswith("nats-")}
+        return {name: headers.get_all(name) for name in headers if _is_own(name)}
     return {}
+
+
+def _is_own(name: str) -> bool:
+    name = name.lower()
+    return name == REPLAYS or not name.startswith(("nats-", PREFIX))
 
 
 class Burial:
