@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from tidings.messaging.exceptions import ExceptionMiddleware
+    from tidings.messaging.health import Health, SubscriberHealth
     from tidings.messaging.logs import HandlingFilter, JsonFormatter
     from tidings.messaging.message import Message
     from tidings.messaging.middleware import BaseMiddleware, CallNext, Outgoing
@@ -58,6 +59,7 @@ __all__ = [
     "Depends",
     "HandlingFilter",
     "Header",
+    "Health",
     "JsonFormatter",
     "Logger",
     "Message",
@@ -75,6 +77,7 @@ __all__ = [
     "Retry",
     "SetupError",
     "SkipMessage",
+    "SubscriberHealth",
     "TidingsError",
     "ValidationError",
 ]
@@ -102,6 +105,7 @@ _HOMES = {
         "ValidationError",
     ),
     "tidings.messaging.exceptions": ("ExceptionMiddleware",),
+    "tidings.messaging.health": ("Health", "SubscriberHealth"),
     "tidings.messaging.logs": ("HandlingFilter", "JsonFormatter"),
     "tidings.messaging.message": ("Message",),
     "tidings.messaging.middleware": ("BaseMiddleware", "CallNext", "Outgoing"),

@@ -92,6 +92,10 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
         The context of each worker is its own (`contextvars.Context`).
         """
 
+    def trouble(self, stop: Stop) -> str:
+        """What keeps messages from the source that `listen` gave `stop` for; empty where nothing does."""
+        return ""
+
     @abstractmethod
     async def ready(self) -> None:
         """Return when the broker knows of every source listened to so far."""

@@ -8,6 +8,7 @@ from .broker import Broker
 from .endpoints import Accepts, Source
 from .errors import SetupError
 from .handler import Handler
+from .health import SubscriberHealth
 from .mailbox import Mailbox
 from .message import Message
 from .pauses import Pauses
@@ -226,6 +227,11 @@ class Subscriber:
         """Whether a publisher of a handler publishes to what `other` listens to."""
         outputs = [output for each in self.handlers for output in each.outputs]
         return any(other.source.takes(output.destination) for output in outputs)
+
+    def health(self) -> SubscriberHealth:
+        """Whether it gets messages, as far as the broker's client knows."""
+        trouble = "it is not started" if self._stop is None else self.broker.adapter.trouble(self._stop)
+        return SubscriberHealth(self.source.channel, trouble)
 
     def closed(self) -> None:
         """The broker closed the subscription."""

@@ -7,6 +7,7 @@ from functools import partial
 from logging import Logger
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
@@ -72,6 +73,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._burial: Burial | None = None
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
+        self._troubles: WeakKeyDictionary[Stop, Callable[[], str]] = WeakKeyDictionary()
 
     @property
     def address(self) -> str:
@@ -186,7 +188,9 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         except Error as error:
             raise translated(error) from error
         self._subscriptions.append(subscription)
-        return partial(self._end, subscription)
+        stop = partial(self._end, subscription)
+        self._troubles[stop] = partial(_trouble_of, subscription)
+        return stop
 
     async def _listen_by(self, listening: "StreamListening | WatchListening[Any]") -> Stop:
         await listening.declare()
@@ -200,6 +204,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             await listening.end(timeout)
             return 0  # what is not handled is not lost: the stream has it
 
+        self._troubles[stop] = lambda: listening.trouble
         return stop
 
     async def _serve(self, source: NatsEndpoint, handle: Handle) -> Stop:
@@ -214,7 +219,13 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             await serving.leave(timeout)
             return left
 
+        self._troubles[stop] = partial(_trouble_of, endpoint.subscription)
         return stop
+
+    def trouble(self, stop: Stop) -> str:
+        """What keeps messages from a source; empty where nothing does."""
+        ask = self._troubles.get(stop)
+        return "" if ask is None else ask()
 
     async def _end(self, subscription: Subscription, timeout: float) -> int:
         # Ended by its own handler it still runs; `close` must know.
@@ -388,6 +399,12 @@ _FOREVER = 365 * 24 * 3600.0  # seconds: `close` has a timeout of its own
 def _unhandled(subscription: Subscription) -> int:
     """Messages that wait, and those in the handlers' hands."""
     return subscription.unhandled + len(subscription.tasks)
+
+
+def _trouble_of(subscription: Subscription) -> str:
+    if not subscription.is_closed or 0 < subscription.max_msgs <= subscription.received:
+        return ""
+    return f"its subscription has ended: {subscription.failure or 'it was closed'}"
 
 
 def _one_line(text: str) -> str:
