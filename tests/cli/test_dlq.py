@@ -3,13 +3,17 @@
 import asyncio
 import json
 import os
+import signal
 from typing import Any
 
 import pytest
+from tests.cli.conftest import Start
 
 from tidings.cli import Exit, main
 from tidings.nats import connect
 from tidings.nats.jetstream import StreamConfig
+
+MANY = 2000  # letters: more than are sent between the first one and a signal
 
 
 class Dlq:
@@ -124,6 +128,32 @@ def test_a_replay(dlq: Dlq) -> None:
     assert headers.pop("Nats-Msg-Id").startswith("replay.")
     headers.pop("Nats-Expected-Stream")
     assert headers == {"tenant": "a", "dead-letter-replays": "1"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["interrupted", "killed"])
+def test_a_replay_that_is_broken_off_loses_none_and_sends_none_twice(
+    dlq: Dlq, start: Start, number: signal.Signals
+) -> None:
+    async def bury() -> None:
+        async with await connect(dlq.url) as client:
+            js = client.jetstream()
+            headers = {"dead-letter-source": f"{dlq.name}.in.new", "dead-letter-stream": dlq.name}
+            for each in range(MANY):
+                await js.publish_async(f"{dlq.name}.dead", str(each).encode(), headers=headers)
+            await js.publish_async_completed()
+
+    asyncio.run(bury())
+    command = start("dlq", "replay", dlq.address, "--seq", "5-", "--server", dlq.url)
+    assert command.process.stdout is not None
+    command.process.stdout.readline()  # the first one is sent
+    command.send(number)
+    assert command.end() != Exit.OK
+    left = [sequence for sequence in dlq.sequences() if sequence > 4]
+    assert 0 < len(left) < MANY
+    sent = [int(body) for _, body, _ in dlq.stored()]
+    assert {sequence - 5 for sequence in left} | set(sent) == set(range(MANY))
+    assert dlq("replay", dlq.address, "--seq", "5-") == Exit.OK
+    assert [int(body) for _, body, _ in dlq.stored()] == list(range(MANY))
 
 
 @pytest.mark.parametrize("command", ["replay", "purge"])

@@ -1,6 +1,6 @@
 """Where the peer hurts, and what is true here: a test for each row of that table, on a real server.
 
-The speeds of the table are rows of the benchmark, see tests/bench/test_where_peers_hurt.py. What a row says in
+The speeds of the table are rows of the benchmark: tests/bench/test_where_peers_hurt.py. What a row says in
 full is tested where it belongs; here it is said in the words of who moves from the peer.
 """
 
