@@ -50,6 +50,7 @@ class WatchListening(ABC, Generic[W]):
         self._watcher: W | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_looking = False
+        self._gone = ""  # why it is looked for
         self._ended = False
 
     async def declare(self) -> None:
@@ -87,9 +88,8 @@ class WatchListening(ABC, Generic[W]):
             except Error as error:
                 if self._is_over:
                     return
-                self._logger.error(
-                    "%s: its bucket is gone, and is looked for: %s", self._source.channel, error
-                )
+                self._gone = f"its bucket is gone, and is looked for: {error}"
+                self._logger.error("%s: %s", self._source.channel, self._gone)
             watcher = await self._look()
 
     async def _hand_out(self, watcher: W) -> None:
@@ -118,6 +118,15 @@ class WatchListening(ABC, Generic[W]):
     @property
     def _is_over(self) -> bool:
         return self._ended or self._js.api.connection.is_closed
+
+    @property
+    def trouble(self) -> str:
+        """What keeps messages from the handler; empty where nothing does."""
+        if self._is_looking:
+            return self._gone
+        if self._task is None:
+            return "it does not watch yet: call `start`"
+        return "its watcher has ended" if self._task.done() else ""
 
     # The end
 
