@@ -256,16 +256,27 @@ async def test_a_handler_may_stop_the_broker(nats_url: str, name: str) -> None:
 
 async def test_a_bucket_that_is_not_there(nats_url: str, name: str) -> None:
     with pytest.raises(SetupError, match=f"no bucket '{name}'"):
-        await started(nats_url, kv_watch=name)
+        await started(nats_url, kv_watch=name, declare="never")
     with pytest.raises(SetupError, match="no bucket"):
         await started(nats_url, kv_watch=KvWatch(config(name)), declare="never")
     async with NatsBroker(nats_url) as broker:
-        with pytest.raises(SetupError, match="KeyValueConfig"):
-            await broker.key_value(name)
+        with pytest.raises(SetupError, match="declare='never'"):
+            await broker.key_value(name, declare="never")
         with pytest.raises(SetupError):
             await broker.key_value(config(name), declare="never")
         with pytest.raises(SetupError, match="letters"):
             await broker.key_value("a.b")
+
+
+async def test_a_bucket_of_which_only_the_name_is_said(nats_url: str, name: str) -> None:
+    async with NatsBroker(nats_url) as broker:
+        kv = await broker.key_value(name)
+        await kv.put("a", b"1")
+        assert (await kv.status()).history == 1
+        await broker.key_value(KeyValueConfig(bucket=name, history=5), declare="update")
+        assert await (await broker.key_value(name)).keys() == ["a"]
+        await started(nats_url, kv_watch=name)
+        assert (await kv.status()).history == 5
 
 
 async def test_a_differing_bucket_is_not_changed_unasked(nats_url: str, name: str) -> None:
