@@ -1,6 +1,7 @@
 """Subscribers to the keys of a bucket, and buckets of a broker."""
 
 import asyncio
+import logging
 import os
 from typing import Any
 
@@ -192,6 +193,31 @@ async def test_a_bucket_that_is_deleted_and_made_again(nats_url: str, name: str)
         await js.delete_key_value(name)
         await (await js.create_or_update_key_value(config(name))).put("a", b"2")
         assert await seen.reach(2) == [1, 2]
+
+
+async def test_a_deleted_bucket_of_which_only_the_name_is_known_is_left_to_its_owner(
+    nats_url: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, seen, looked = NatsBroker(nats_url), Seen(), asyncio.Event()
+
+    def notice(record: logging.LogRecord) -> bool:
+        if "there is no bucket" in record.getMessage():
+            looked.set()
+        return True
+
+    @broker.subscriber(kv_watch=name)
+    async def handler(value: int) -> None:
+        seen.add(value)
+
+    caplog.handler.addFilter(notice)
+    async with broker:
+        await broker.start()
+        js = broker.client.jetstream()
+        await js.delete_key_value(name)
+        async with asyncio.timeout(LIMIT):
+            await looked.wait()
+        await (await js.create_key_value(config(name, history=5))).put("a", b"1")
+        assert await seen.reach(1) == [1]
 
 
 async def test_a_stop_waits_for_the_handler(nats_url: str, name: str) -> None:
