@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from pygments.lexers import TextLexer
+from sphinx.application import Sphinx
+
 from tidings.nats.version import __version__
 
 project = "tidings"
-author = "the tidings authors"
-copyright = author
-release = version = __version__
+version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"tidings {__version__}"
 html_show_copyright = False
 html_copy_source = False
-exclude_patterns = ["_build"]
+html_theme_options = {"navigation_with_keys": True}
 
+# Links to headings, as GitHub makes them of their text.
 myst_heading_anchors = 4
-suppress_warnings = ["misc.highlighting_failure"]
 
-# A name in single backticks is a link where it is something of the reference, and code elsewhere.
+# A name in single backticks is a link where it is one of the reference, and code elsewhere.
 default_role = "py:obj"
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
-autodoc_inherit_docstrings = False
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # the fields of a dataclass are described once
 maximum_signature_line_length = 90
+
+# A class that is shown on two pages, as an error of the client and of the framework, may be meant by either.
+suppress_warnings = ["ref.python"]
+
+
+def setup(app: Sphinx) -> None:
+    """Show diagrams as they are written; GitHub draws them."""
+    app.add_lexer("mermaid", TextLexer)

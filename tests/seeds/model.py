@@ -1,4 +1,4 @@
-"""What the talk's handlers use without showing it: a model that predicts, and where they are looked on from."""
+"""What the talk's handlers use without showing it: a model that predicts, and a way to see what goes out."""
 
 import asyncio
 
