@@ -23,6 +23,8 @@ myst_heading_anchors = 4
 # A name in single backticks is a link where it is one of the reference, and code elsewhere.
 default_role = "py:obj"
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True  # as the source says them
+add_module_names = False
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # the fields of a dataclass are described once
 maximum_signature_line_length = 90

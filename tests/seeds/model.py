@@ -1,14 +1,16 @@
 """What the talk's handlers use without showing it: a model that predicts, and a way to see what goes out."""
 
 import asyncio
+import sys
 
 from pydantic import BaseModel
 
 from tidings.brokers.nats import NatsBroker, NatsMessage
 
-__all__ = ["LIMIT", "InputData", "Prediction", "model", "seen_on"]
+__all__ = ["LIMIT", "TIDINGS", "InputData", "Prediction", "model", "seen_on"]
 
 LIMIT = 20.0  # seconds
+TIDINGS = [sys.executable, "-c", "from tidings.cli import main; main()"]
 
 
 class InputData(BaseModel):

@@ -13,10 +13,10 @@ __all__ = ["PLACES", "Aside", "Needs", "Shown"]
 
 @dataclass(frozen=True)
 class Shown:
-    """It runs, in that test of the files beside this one."""
+    """It runs, in those tests of the files beside this one; names, with spaces between."""
 
     what: str
-    test: str
+    tests: str
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,7 @@ import pytest
 from tidings import App, Logger
 from tidings.brokers.nats import NatsBroker
 
-from .model import LIMIT
-
-TIDINGS = [sys.executable, "-c", "from tidings.cli import main; main()"]
+from .model import LIMIT, TIDINGS
 
 AN_APP = """
 from tidings import App
