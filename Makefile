@@ -55,8 +55,8 @@ docs: site $(VENV)/.ready-test   ## build the docs as a site, and run every snip
 	@$(BIN)/python -m pytest -q tests/docs
 
 site: $(VENV)/.ready-docs   ## the first half of it alone: site/index.html; a warning or a link to nowhere is an error
-	@$(BIN)/python -m sphinx -q -W --keep-going -b html -d build/docs docs site
+	@$(BIN)/python -m sphinx -q -W --keep-going -j auto -b html -d build/docs docs site
 
 clean:           ## remove what the other verbs made
-	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f src/tidings/nats/wire/_speedups.c src/tidings/nats/wire/*.so
