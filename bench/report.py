@@ -41,15 +41,17 @@ def parse_figure(output: str) -> tuple[float, str]:
     return float(parsed["figure"]), str(parsed.get("wire", ""))
 
 
+Key = tuple[str, str, str]
+"""Row, contender and loop."""
+
+
 class Results:
-    """All measurements of a run, asked for by row, contender and loop."""
+    """All measurements of a run, each contender's in the order of the rounds."""
 
     def __init__(self, measurements: Iterable[Measurement]) -> None:
-        self._figures: dict[tuple[str, str, str], list[float]] = {}
+        self._figures: dict[Key, list[float | None]] = {}
         for each in measurements:
-            figures = self._figures.setdefault((each.row, each.contender, each.loop), [])
-            if each.figure is not None:
-                figures.append(each.figure)
+            self._figures.setdefault((each.row, each.contender, each.loop), []).append(each.figure)
 
     def tried(self, row: str, contender: str, loop: str) -> bool:
         """Whether there was any attempt, be it a failed one."""
@@ -57,10 +59,19 @@ class Results:
 
     def of(self, row: str, contender: str, loop: str) -> Summary | None:
         """None when it was not tried, or failed each time."""
-        figures = self._figures.get((row, contender, loop))
-        if not figures:
-            return None
-        return Summary(min(figures), statistics.median(figures), max(figures))
+        return _summary([each for each in self._figures.get((row, contender, loop), ()) if each is not None])
+
+    def ratio(self, ours: Key, theirs: Key) -> Summary | None:
+        """Of the figures of each round, in which they were taken one after the other.
+
+        So a machine that is slower in one round than in another does not count. None where no round has both.
+        """
+        pairs = zip(self._figures.get(ours, ()), self._figures.get(theirs, ()), strict=False)
+        return _summary([one / other for one, other in pairs if one is not None and other is not None])
+
+
+def _summary(figures: Sequence[float]) -> Summary | None:
+    return Summary(min(figures), statistics.median(figures), max(figures)) if figures else None
 
 
 def is_met(ratio: float, target: Target, unit: Unit) -> bool:
@@ -90,11 +101,14 @@ def _target_line(row: Row, target: Target, results: Results, loop: str) -> Seque
     theirs = results.of(target.their_row or row.name, target.theirs, loop)
     their_name = f"{target.theirs}, {target.their_row}" if target.their_row else target.theirs
     named = (f"{target.ours}: {_median(ours, row)}", f"{their_name}: {_median(theirs, row)}")
-    if ours is None or theirs is None:
+    ratio = results.ratio((row.name, target.ours, loop), (target.their_row or row.name, target.theirs, loop))
+    if ratio is None:
         return row.title, *named, "", wanted, "not measured"
-    ratio = ours.median / theirs.median
-    met = is_met(ratio, target, row.unit)
-    return row.title, *named, f"{ratio:.2f}", wanted, "met" if met else "**missed**"
+    met = is_met(ratio.median, target, row.unit)
+    shown = f"{ratio.median:.2f}"
+    if ratio.low != ratio.high:
+        shown += f" ({ratio.low:.2f} to {ratio.high:.2f})"
+    return row.title, *named, shown, wanted, "met" if met else "**missed**"
 
 
 def _median(summary: Summary | None, row: Row) -> str:

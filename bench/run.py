@@ -43,7 +43,10 @@ class Plan:
 
     def __str__(self) -> str:
         rounds = " or ".join(f"{number} ({loop})" for loop, number in self.rounds.items())
-        return f"median of {rounds} processes, each of {self.seconds:g} s after {self.warmup:g} s of warm-up"
+        return (
+            f"median of {rounds} processes, each of {self.seconds:g} s after {self.warmup:g} s of warm-up; "
+            "each ratio: median of those of the rounds"
+        )
 
 
 FULL = Plan({"asyncio": 5, "uvloop": 3}, seconds=0.5, warmup=0.1)

@@ -70,6 +70,20 @@ class TestTargets:
         ours, theirs = "tidings: 2,000,000 /s", "natsio: 400,000 /s"
         assert line_of(text, "awaited") == ["awaited publish", ours, theirs, "5.00", "≥ 5", "met"]
 
+    def test_the_ratio_is_the_median_of_those_of_the_rounds(self) -> None:
+        # The machine is ten times slower in the second round, which says nothing of either.
+        both = results(tidings=[600.0, 50.0, 700.0], natsio=[100.0, 10.0, 100.0])
+        text = target_table([RATE], [Target("publish", "natsio", 5)], both, "asyncio")
+        assert line_of(text, "awaited")[-3:] == ["6.00 (5.00 to 7.00)", "≥ 5", "met"]
+
+    def test_a_round_in_which_one_failed_has_no_ratio(self) -> None:
+        both = results(tidings=[None, 50.0], natsio=[10.0, 10.0])
+        text = target_table([RATE], [Target("publish", "natsio", 5)], both, "asyncio")
+        assert line_of(text, "awaited")[-3] == "5.00"
+        both = results(tidings=[None, 50.0], natsio=[10.0, None])
+        text = target_table([RATE], [Target("publish", "natsio", 5)], both, "asyncio")
+        assert line_of(text, "awaited")[-1] == "not measured"
+
     def test_a_missed_target_is_marked(self) -> None:
         both = results(tidings=[2.0], natsio=[1.0])
         text = target_table([RATE], [Target("publish", "natsio", 5)], both, "asyncio")

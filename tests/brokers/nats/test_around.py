@@ -27,7 +27,7 @@ from tidings.brokers.nats import (
 )
 from tidings.messaging.errors import SetupError
 
-LIMIT = 10.0  # seconds
+LIMIT = 20.0  # seconds
 PublishNext = Callable[..., Awaitable[Any]]
 
 

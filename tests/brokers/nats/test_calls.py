@@ -13,7 +13,7 @@ from tidings.nats import connect
 from tidings.nats.wire import IMPLEMENTATION
 
 MOST = 10
-LIMIT = 10.0  # seconds
+LIMIT = 20.0  # seconds
 
 
 class Reading(BaseModel):

@@ -11,7 +11,7 @@ from tests.nats.compat.conftest import Door
 
 from tidings.nats import NoServersError
 
-LIMIT = 5.0  # seconds
+LIMIT = 20.0  # seconds
 
 
 async def test_publish_and_subscribe_with_headers(door: Door, nats_url: str) -> None:

@@ -12,7 +12,7 @@ from tests.nats.compat.conftest import Door
 # nats-py itself asks for the time in a way that Python warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
-LIMIT = 5.0  # seconds
+LIMIT = 20.0  # seconds
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ async def test_values_first_then_changes_and_deletions(nats_url: str, name: str)
         await broker.start()
         await seen.reach(1)
         await prices.put("prices.abc", Price(cents=2))
+        await seen.reach(2)  # before the deletion takes its place in the bucket
         await prices.delete("prices.abc")
         assert await seen.reach(3) == [
             ("abc", 1, "PUT", 1),

@@ -7,7 +7,7 @@ from tests.brokers.nats.streams.conftest import Outside, until
 from tidings import CallNext, Message, Retry
 from tidings.brokers.nats import NatsBroker, NatsStreamMessage
 
-LIMIT = 10.0  # seconds
+LIMIT = 20.0  # seconds
 
 
 async def test_what_is_taken_of_a_stream_is_settled_by_who_takes_it(

@@ -10,13 +10,13 @@ from tests.proxy import Proxy
 import tidings.nats.compat as nats
 from tidings.nats.compat.js import errors
 
-LIMIT = 10.0  # seconds
+LIMIT = 20.0  # seconds
 
 
 async def test_reading_goes_on_where_the_connection_was_lost(nats_url: str, name: str) -> None:
     async with Proxy(nats_url) as proxy:
         nc = await nats.connect(proxy.url, reconnect_time_wait=0.01)
-        js = nc.jetstream()
+        js = nc.jetstream(timeout=LIMIT)
         await js.add_stream(name=name, subjects=[name])
         kv = await js.create_key_value(bucket=name)
         push = await js.subscribe(name, durable="push")
@@ -50,7 +50,7 @@ async def test_reading_goes_on_where_the_connection_was_lost(nats_url: str, name
 async def test_without_a_server_a_fetch_times_out(nats_url: str, name: str) -> None:
     async with Proxy(nats_url) as proxy:
         nc = await nats.connect(proxy.url, reconnect_time_wait=0.01)
-        js = nc.jetstream()
+        js = nc.jetstream(timeout=LIMIT)
         await js.add_stream(name=name, subjects=[name])
         pull = await js.pull_subscribe(name, "pull")
         async with proxy.away():
@@ -65,7 +65,7 @@ async def test_without_a_server_a_fetch_times_out(nats_url: str, name: str) -> N
 
 async def test_what_waits_ends_with_the_client(nats_url: str, name: str) -> None:
     nc = await nats.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     pull = await js.pull_subscribe(name, "pull")
     push = await js.subscribe(name, durable="push")
@@ -91,7 +91,7 @@ async def test_what_waits_ends_with_the_client(nats_url: str, name: str) -> None
 
 async def test_a_stream_that_goes_ends_a_fetch(nats_url: str, name: str) -> None:
     nc = await nats.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     pull = await js.pull_subscribe(name, "pull")
     waiting = asyncio.create_task(pull.fetch(1, timeout=LIMIT))

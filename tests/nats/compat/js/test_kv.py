@@ -7,13 +7,13 @@ import asyncio
 import pytest
 from tests.nats.compat.conftest import Door
 
-LIMIT = 10.0  # seconds
+LIMIT = 20.0  # seconds
 
 
 async def test_put_get_update_and_delete(door: Door, nats_url: str, name: str) -> None:
     errors = door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     kv = await js.create_key_value(bucket=name, history=5, ttl=3600)
     assert await kv.put("a", b"1") == 1
     entry = await kv.get("a")
@@ -54,7 +54,7 @@ async def test_put_get_update_and_delete(door: Door, nats_url: str, name: str) -
 async def test_buckets_are_found_or_not(door: Door, nats_url: str, name: str) -> None:
     api, errors = door.module("js.api"), door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     with pytest.raises(errors.BucketNotFoundError):
         await js.key_value(name)
     with pytest.raises(errors.InvalidBucketNameError):
@@ -73,7 +73,7 @@ async def test_buckets_are_found_or_not(door: Door, nats_url: str, name: str) ->
 async def test_keys_and_watchers(door: Door, nats_url: str, name: str) -> None:
     errors, core = door.module("js.errors"), door.errors
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     kv = await js.create_key_value(bucket=name)
     with pytest.raises(errors.NoKeysError, match="nats: no keys found"):
         await kv.keys()

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from tests.nats.compat.conftest import Door
 
-LIMIT = 10.0  # seconds
+LIMIT = 20.0  # seconds
 
 
 async def test_put_get_list_and_delete(door: Door, nats_url: str, name: str, tmp_path: Path) -> None:
     api, errors = door.module("js.api"), door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     obs = await js.create_object_store(name, description="objects")
     with pytest.raises(errors.NotFoundError):
         await obs.list()
@@ -74,7 +74,7 @@ async def test_put_get_list_and_delete(door: Door, nats_url: str, name: str, tmp
 async def test_stores_are_found_or_not(door: Door, nats_url: str, name: str) -> None:
     errors = door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     with pytest.raises(errors.BucketNotFoundError):
         await js.object_store(name)
     with pytest.raises(errors.InvalidBucketNameError):
@@ -90,7 +90,7 @@ async def test_stores_are_found_or_not(door: Door, nats_url: str, name: str) -> 
 async def test_watch(door: Door, nats_url: str, name: str) -> None:
     core = door.errors
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     obs = await js.create_object_store(name)
     await obs.put("a", b"1")
     await obs.put("b", b"2")
@@ -110,7 +110,7 @@ async def test_watch(door: Door, nats_url: str, name: str) -> None:
 
 async def test_text_files(door: Door, nats_url: str, name: str, tmp_path: Path) -> None:
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     obs = await js.create_object_store(name)
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_text("lorem ipsum" * 20_000)
@@ -128,7 +128,7 @@ async def test_an_object_is_renamed(doors: tuple[Door, Door], nats_url: str, nam
     door = doors[1]
     api, errors = door.module("js.api"), door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     obs = await js.create_object_store(name)
     await obs.put("old", b"1")
     await obs.update_meta("old", api.ObjectMeta(name="new"))

@@ -64,7 +64,7 @@ async def test_streams_are_made_changed_listed_and_deleted(door: Door, nats_url:
 async def test_consumers_are_made_listed_paused_and_deleted(door: Door, nats_url: str, name: str) -> None:
     api, errors = door.module("js.api"), door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     info = await js.add_consumer(name, durable_name="d", ack_wait=2.5, backoff=[0.5, 1.5], max_deliver=4)
     assert (info.name, info.stream_name, info.config.durable_name) == ("d", name, "d")
@@ -88,7 +88,7 @@ async def test_consumers_are_made_listed_paused_and_deleted(door: Door, nats_url
 async def test_publish(door: Door, nats_url: str, name: str) -> None:
     api, errors = door.module("js.api"), door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream(timeout=3)
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[f"{name}.*"], allow_msg_ttl=True)
     ack = await js.publish(f"{name}.a", b"1", headers={"Nats-Msg-Id": "x"}, stream=name)
     assert (ack.stream, ack.seq, bool(ack.duplicate)) == (name, 1, False)
@@ -117,7 +117,7 @@ async def test_publish(door: Door, nats_url: str, name: str) -> None:
 async def test_an_async_publish_stalls(door: Door, nats_url: str, name: str) -> None:
     errors = door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream(publish_async_max_pending=1)
+    js = nc.jetstream(timeout=LIMIT, publish_async_max_pending=1)
     await nc.subscribe(name)  # answers to nothing
     await js.publish_async(name, b"1")
     with pytest.raises(errors.TooManyStalledMsgsError):
@@ -129,7 +129,7 @@ async def test_an_async_publish_stalls(door: Door, nats_url: str, name: str) -> 
 async def test_stored_messages(door: Door, nats_url: str, name: str) -> None:
     errors = door.module("js.errors")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[f"{name}.*"], allow_direct=True)
     await js.publish(f"{name}.a", b"1", headers={"K": "v"})
     await js.publish(f"{name}.b", b"2")
@@ -155,7 +155,7 @@ async def test_stored_messages(door: Door, nats_url: str, name: str) -> None:
 async def test_pull_subscribe(door: Door, nats_url: str, name: str) -> None:
     errors, core = door.module("js.errors"), door.errors
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     for i in range(5):
         await js.publish(name, b"%d" % i)
@@ -176,11 +176,12 @@ async def test_pull_subscribe(door: Door, nats_url: str, name: str) -> None:
     [again] = await sub.fetch(1, timeout=LIMIT)
     assert (again.data, again.metadata.num_delivered) == (b"1", 2)
     await again.term()
-    with pytest.raises(core.TimeoutError) as empty:
-        await sub.fetch(1, timeout=0.2)
-    assert isinstance(empty.value, TimeoutError)
-    with pytest.raises(core.TimeoutError):
-        await sub.fetch(5, timeout=0.2)
+    # nats-py lets asyncio's own error out where its time is over between two of its requests.
+    late = TimeoutError if door.root == "nats" else core.TimeoutError
+    for batch in (1, 5):
+        with pytest.raises(late) as empty:
+            await sub.fetch(batch, timeout=0.2)
+        assert isinstance(empty.value, TimeoutError)
     for wrong in ({"batch": 0}, {"timeout": 0}, {"timeout": -1}):
         with pytest.raises(ValueError, match="nats: invalid"):
             await sub.fetch(**wrong)
@@ -206,7 +207,7 @@ async def test_pull_subscribe(door: Door, nats_url: str, name: str) -> None:
 @pytest.mark.parametrize("manual", [False, True])
 async def test_push_subscribe_with_a_callback(door: Door, nats_url: str, name: str, manual: bool) -> None:
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     seen: asyncio.Queue[Any] = asyncio.Queue()
 
@@ -232,7 +233,7 @@ async def test_push_subscribe_with_a_callback(door: Door, nats_url: str, name: s
 async def test_push_subscribe_without_one(door: Door, nats_url: str, name: str) -> None:
     errors, core = door.module("js.errors"), door.errors
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     sub = await js.subscribe(name, durable="one")
     await js.publish(name, b"1")
@@ -259,7 +260,7 @@ async def test_push_subscribe_without_one(door: Door, nats_url: str, name: str) 
 
 async def test_an_ordered_consumer(door: Door, nats_url: str, name: str) -> None:
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     for i in range(10):
         await js.publish(name, b"%d" % i)
@@ -292,7 +293,7 @@ async def test_an_ordered_consumer(door: Door, nats_url: str, name: str) -> None
 async def test_a_fetch_too_many_times_out(door: Door, nats_url: str, name: str) -> None:
     api = door.module("js.api")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     sub = await js.pull_subscribe(name, "one", config=api.ConsumerConfig(max_waiting=1))
     found = await asyncio.gather(*(sub.fetch(1, timeout=0.3) for _ in range(3)), return_exceptions=True)
@@ -303,7 +304,7 @@ async def test_a_fetch_too_many_times_out(door: Door, nats_url: str, name: str) 
 
 async def test_members_of_a_group_end(door: Door, nats_url: str, name: str) -> None:
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     seen: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -329,7 +330,7 @@ async def test_members_of_a_group_end(door: Door, nats_url: str, name: str) -> N
 async def test_a_consumer_that_was_made_is_bound(door: Door, nats_url: str, name: str) -> None:
     api = door.module("js.api")
     nc = await door.connect(nats_url)
-    js = nc.jetstream()
+    js = nc.jetstream(timeout=LIMIT)
     await js.add_stream(name=name, subjects=[name])
     config = api.ConsumerConfig(deliver_subject=nc.new_inbox())
     info = await js.add_consumer(stream=name, config=config, durable_name="bound")
