@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         HandlerTimeoutError,
         NoRespondersError,
         NotConnectedError,
+        OptionError,
         PublishError,
         RemoteError,
         RequestTimeoutError,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from tidings.messaging.exceptions import ExceptionMiddleware
-    from tidings.messaging.logs import HandlingFilter
+    from tidings.messaging.logs import HandlingFilter, JsonFormatter
     from tidings.messaging.message import Message
     from tidings.messaging.middleware import BaseMiddleware, CallNext, Outgoing
     from tidings.messaging.params import Context, Depends, Header, Logger, NoCast, Path
@@ -57,12 +58,14 @@ __all__ = [
     "Depends",
     "HandlingFilter",
     "Header",
+    "JsonFormatter",
     "Logger",
     "Message",
     "NackMessage",
     "NoCast",
     "NoRespondersError",
     "NotConnectedError",
+    "OptionError",
     "Path",
     "PublishError",
     "RejectMessage",
@@ -89,6 +92,7 @@ _HOMES = {
         "HandlerTimeoutError",
         "NoRespondersError",
         "NotConnectedError",
+        "OptionError",
         "PublishError",
         "RemoteError",
         "RequestTimeoutError",
@@ -98,7 +102,7 @@ _HOMES = {
         "ValidationError",
     ),
     "tidings.messaging.exceptions": ("ExceptionMiddleware",),
-    "tidings.messaging.logs": ("HandlingFilter",),
+    "tidings.messaging.logs": ("HandlingFilter", "JsonFormatter"),
     "tidings.messaging.message": ("Message",),
     "tidings.messaging.middleware": ("BaseMiddleware", "CallNext", "Outgoing"),
     "tidings.messaging.params": ("Context", "Depends", "Header", "Logger", "NoCast", "Path"),

@@ -44,8 +44,8 @@ class BrokerOptions:
         graceful_timeout: seconds that `stop` leaves to what was delivered.
         logger: for the connection, for failures, and for the handlers that ask for one; None for
             silence.
-        log_level: of the line written for each message handled. Whether the logger takes that
-            level is asked when a subscriber starts.
+        log_level: of the line written for each message handled; None for no such line. Whether the
+            logger takes that level is asked when a subscriber starts.
         connect_attempts: tries before `connect` gives up.
         connect_wait: seconds between two tries.
         threads: how many handlers that are plain `def` run at once.
@@ -61,7 +61,7 @@ class BrokerOptions:
     encoder: Encode | None = None
     graceful_timeout: float = 15.0
     logger: logging.Logger | None = DEFAULT
-    log_level: int = logging.INFO
+    log_level: int | None = logging.INFO
     connect_attempts: int = 5
     connect_wait: float = 1.0
     threads: int = 16
@@ -86,7 +86,7 @@ class BrokerKeywords(TypedDict, total=False):
     encoder: Encode | None
     graceful_timeout: float
     logger: logging.Logger | None
-    log_level: int
+    log_level: int | None
     connect_attempts: int
     connect_wait: float
     threads: int

@@ -4,6 +4,7 @@
 
     TidingsError
     ├── SetupError               a handler, source or option that cannot work; raised when it starts
+    │   └── OptionError          an option of an App's start that is missing, not valid or unknown
     ├── ContextError             (LookupError) a `Context` value that is not there
     ├── ValidationError          (ValueError) an input that is not what a handler asks for
     ├── ResultError              (ValueError) a handler's result that is not what it announces
@@ -33,6 +34,7 @@ __all__ = [
     "HandlerTimeoutError",
     "NoRespondersError",
     "NotConnectedError",
+    "OptionError",
     "PublishError",
     "RemoteError",
     "RequestTimeoutError",
@@ -49,6 +51,18 @@ class TidingsError(Exception):
 
 class SetupError(TidingsError):
     """A handler, source or option that cannot work; raised when it starts."""
+
+
+class OptionError(SetupError):
+    """An option of an App's start that is missing, not valid, or asked for by no hook.
+
+    Attributes:
+        name: of the option, as a hook's parameter has it.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class ContextError(TidingsError, LookupError):

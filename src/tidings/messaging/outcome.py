@@ -125,12 +125,12 @@ class Outcome:
                 second,
             )
 
-    def log_handled(self, started: float) -> None:
+    def log_handled(self, started: float, level: int) -> None:
         """Write the line of a message handled; `started` is of `time.perf_counter`."""
         message = self.here.message()
         milliseconds = (perf_counter() - started) * 1000
         self._broker.logger.log(
-            self._broker.options.log_level,
+            level,
             "%s | %s | handled in %.2f ms",
             message.channel,
             message.correlation_id,

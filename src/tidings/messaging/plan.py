@@ -74,8 +74,9 @@ def _plan(
         run = filtered(list(zip(accepts, [run for run, _ in built], strict=True)), here, source, fail)
     if settling is not None and not is_batch:
         run = settling.around(run)
-    if broker.logger.isEnabledFor(broker.options.log_level):
-        return logged(run, outcome)
+    level = broker.options.log_level
+    if level is not None and broker.logger.isEnabledFor(level):
+        return logged(run, outcome, level)
     return run
 
 

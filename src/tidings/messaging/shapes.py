@@ -262,14 +262,14 @@ def filtered(
     return run_chosen
 
 
-def logged(run: Run, outcome: Outcome) -> Run:
+def logged(run: Run, outcome: Outcome, level: int) -> Run:
     """Writes a line for each message handled."""
 
     async def run_and_log(native: Any) -> bool:
         started = perf_counter()
         succeeded = await run(native)
         if succeeded:
-            outcome.log_handled(started)
+            outcome.log_handled(started, level)
         return succeeded
 
     return run_and_log
