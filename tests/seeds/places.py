@@ -64,7 +64,7 @@ PLACES: Mapping[int, Place] = {
     25: Shown("a chain of services, the second", "test_services_chain"),
     26: Shown("a chain of services, the last", "test_services_chain"),
     27: Shown("an app", "test_an_app_for_the_command_line"),
-    28: Needs("two workers; a reload", "the command line"),
+    28: Shown("two workers; a reload", "test_two_workers test_a_reload"),
     29: Shown("the function that is tested", "test_the_function_that_is_tested"),
     30: Shown("a test of what comes in", "test_incorrect"),
     31: Shown("a test of what goes out", "test_correct"),

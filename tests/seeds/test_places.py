@@ -21,4 +21,4 @@ def test_each_snippet_has_a_test_and_each_test_a_snippet() -> None:
 
 def test_what_is_waited_for() -> None:
     waiting = {place.part for place in PLACES.values() if isinstance(place, Needs)}
-    assert waiting == {"RabbitMQ", "Kafka", "Redis", "ASGI", "traces", "AsyncAPI", "the command line"}
+    assert waiting == {"RabbitMQ", "Kafka", "Redis", "ASGI", "traces", "AsyncAPI"}
