@@ -14,7 +14,7 @@ from tidings.nats import Error
 from tidings.nats.core.callbacks import start_task
 from tidings.nats.jetstream import JetStream, KeyWatcher
 
-from .buckets import open_bucket, refused
+from .buckets import Declare, open_bucket, refused
 from .key_message import Change, body_of
 from .options import KvWatch, NatsSource
 
@@ -38,7 +38,7 @@ W = TypeVar("W", bound=Watcher)
 class WatchListening(ABC, Generic[W]):
     """Hands what changes in a bucket to a handler, one after the other.
 
-    A bucket that is gone is looked for, or made, as at the start, until it is there again; then all that is
+    A bucket that is gone is looked for, or made as its config says, until it is there again; then all that is
     in it is handed out. Each try is logged.
     """
 
@@ -60,10 +60,10 @@ class WatchListening(ABC, Generic[W]):
             SetupError: it is not as the source says, or cannot be watched so.
             BrokerConnectionError, RequestTimeoutError: the server does not answer.
         """
-        self._watcher = await self._open()
+        self._watcher = await self._open(self._source.declare)
 
     @abstractmethod
-    async def _open(self) -> W:
+    async def _open(self, declare: Declare) -> W:
         """Look up or make the bucket, and watch it. Raises as `declare`."""
 
     @abstractmethod
@@ -103,11 +103,14 @@ class WatchListening(ABC, Generic[W]):
 
     async def _look(self) -> W:
         wait, self._is_looking = _LEAST_WAIT, True
+        watched = self._source.watched
+        # With the defaults it would stand in the way of the one that its owner makes again.
+        declare: Declare = "never" if watched and isinstance(watched.bucket, str) else self._source.declare
         while True:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _MOST_WAIT)
             try:
-                self._watcher = watcher = await self._open()
+                self._watcher = watcher = await self._open(declare)
             except TidingsError as error:
                 self._logger.error("%s: again in %g s: %s", self._source.channel, wait, error)
                 continue
@@ -162,8 +165,8 @@ class WatchListening(ABC, Generic[W]):
 class KeyListening(WatchListening[KeyWatcher[bytes]]):
     """Hands the entries of a key-value bucket to a handler."""
 
-    async def _open(self) -> KeyWatcher[bytes]:
-        watched, declare = self._source.watched, self._source.declare
+    async def _open(self, declare: Declare) -> KeyWatcher[bytes]:
+        watched = self._source.watched
         assert isinstance(watched, KvWatch)
         kv = await open_bucket(self._js, watched.bucket, declare, watched.key_codec, watched.value_codec)
         try:
