@@ -199,7 +199,7 @@ OBJECT_ROWS = (
         "obj-64m",
         "object store: put and read 64 MB, in MB",
         "objects.round_trip",
-        ("tidings", "natsio", "nats-py"),
+        ("tidings", "natsio", "nats-py", "raw"),
         size=64_000_000,
         scheme="jetstream",
     ),

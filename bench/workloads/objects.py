@@ -23,7 +23,7 @@ class StoreDriver(Protocol):
 
 def of(driver: ClientDriver) -> StoreDriver:
     """How the object stores of a library are driven."""
-    name = cast(Any, driver).__name__.removesuffix("_client")
+    name = cast(Any, driver).__name__.rpartition("_")[0]
     return cast(StoreDriver, import_module(f"{name}_objects"))
 
 

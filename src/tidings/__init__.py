@@ -17,9 +17,11 @@ if TYPE_CHECKING:
         BrokerConnectionError,
         BrokerRefusedError,
         ContextError,
+        DecodeError,
         HandlerTimeoutError,
         NoRespondersError,
         NotConnectedError,
+        OptionError,
         PublishError,
         RemoteError,
         RequestTimeoutError,
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from tidings.messaging.exceptions import ExceptionMiddleware
-    from tidings.messaging.logs import HandlingFilter
+    from tidings.messaging.health import Health, SubscriberHealth
+    from tidings.messaging.logs import HandlingFilter, JsonFormatter
     from tidings.messaging.marks import MemoryMarks
     from tidings.messaging.message import Message
     from tidings.messaging.middleware import BaseMiddleware, CallNext, Outgoing
@@ -58,9 +61,12 @@ __all__ = [
     "ContextError",
     "ContextRepo",
     "Dedupe",
+    "DecodeError",
     "Depends",
     "HandlingFilter",
     "Header",
+    "Health",
+    "JsonFormatter",
     "Logger",
     "MemoryMarks",
     "Message",
@@ -68,6 +74,7 @@ __all__ = [
     "NoCast",
     "NoRespondersError",
     "NotConnectedError",
+    "OptionError",
     "Path",
     "PublishError",
     "RejectMessage",
@@ -78,6 +85,7 @@ __all__ = [
     "SetupError",
     "SkipMessage",
     "StoreError",
+    "SubscriberHealth",
     "TidingsError",
     "ValidationError",
 ]
@@ -93,9 +101,11 @@ _HOMES = {
         "BrokerConnectionError",
         "BrokerRefusedError",
         "ContextError",
+        "DecodeError",
         "HandlerTimeoutError",
         "NoRespondersError",
         "NotConnectedError",
+        "OptionError",
         "PublishError",
         "RemoteError",
         "RequestTimeoutError",
@@ -106,7 +116,8 @@ _HOMES = {
         "ValidationError",
     ),
     "tidings.messaging.exceptions": ("ExceptionMiddleware",),
-    "tidings.messaging.logs": ("HandlingFilter",),
+    "tidings.messaging.health": ("Health", "SubscriberHealth"),
+    "tidings.messaging.logs": ("HandlingFilter", "JsonFormatter"),
     "tidings.messaging.marks": ("MemoryMarks",),
     "tidings.messaging.message": ("Message",),
     "tidings.messaging.middleware": ("BaseMiddleware", "CallNext", "Outgoing"),

@@ -5,11 +5,13 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -20,20 +22,30 @@ COMMAND = [sys.executable, "-c", "from tidings.cli import main; main()"]
 class Command:
     """One `tidings …` process; its stderr is read line by line as it comes."""
 
-    def __init__(self, args: tuple[str, ...], folder: Path, env: dict[str, str]) -> None:
-        self.process = subprocess.Popen(
+    def __init__(self, args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: bytes) -> None:
+        with tempfile.TemporaryFile() as given:
+            given.write(stdin)
+            given.seek(0)
+            self.process = self._popen(args, folder, env, given)
+        self.err = ""
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @staticmethod
+    def _popen(
+        args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: IO[bytes]
+    ) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [*COMMAND, *args],
             cwd=folder,
             env=os.environ | env,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,  # a group of its own, to send it CTRL+C as a terminal does
         )
-        self.err = ""
-        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
     def wait_line(self, part: str) -> str:
         """The next line on stderr that holds `part`."""
@@ -54,6 +66,11 @@ class Command:
         code = self.process.wait(LIMIT)
         self._reader.join(LIMIT)
         return code
+
+    def all_ended(self) -> bool:
+        """Whether every process that wrote to stderr has ended, the children's children too."""
+        self._reader.join(LIMIT)
+        return not self._reader.is_alive()
 
     def out(self) -> str:
         assert self.process.stdout is not None
@@ -102,8 +119,8 @@ def start(folder: Path) -> Iterator[Start]:
     """Start `tidings ARGS…` in the folder; what still runs at the end of the test is ended."""
     with ExitStack() as commands:
 
-        def start(*args: str, **env: str) -> Command:
-            command = Command(args, folder, env)
+        def start(*args: str, stdin: bytes = b"", **env: str) -> Command:
+            command = Command(args, folder, env, stdin)
             commands.callback(command.close)
             return command
 

@@ -79,6 +79,38 @@ def test_a_folder_in_use_is_named(start, module) -> None:
     assert first.end() == Exit.OK
 
 
+def test_a_port_of_ones_own_and_one_that_is_taken(start, module, nats_server) -> None:
+    module("main", TELLING_APP)
+    taken = start("run", "main:app", "--embedded", "--port", str(nats_server.port))
+    assert taken.end() == Exit.NO_SERVER
+    assert f"tidings: --port {nats_server.port}: another program listens there; give another one" in taken.err
+    assert "Traceback" not in taken.err
+    first = start("run", "main:app", "--embedded")
+    port = first.wait_line("embedded nats-server on").rpartition(":")[2].strip()
+    first.wait_line("app started")
+    first.send(signal.SIGTERM)
+    assert first.end() == Exit.OK
+    again = start("run", "main:app", "--embedded", "--port", port)
+    again.wait_line(f"embedded nats-server on 127.0.0.1:{port}")
+    again.wait_line("app started")
+    again.send(signal.SIGTERM)
+    assert again.end() == Exit.OK
+
+
+def test_a_signal_before_the_service_is_there_leaves_nothing_either(start, module, folder) -> None:
+    module(
+        "main", "import sys, threading\nprint('here', file=sys.stderr, flush=True)\nthreading.Event().wait()"
+    )
+    command = start("run", "main:app", "--embedded")
+    host, _, port = command.wait_line("embedded nats-server on").split()[-1].partition(":")
+    command.wait_line("here")
+    command.send(signal.SIGTERM)
+    assert command.end() == 128 + signal.SIGTERM
+    assert not (folder / ".tidings/nats/url").exists()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)), timeout=10)
+
+
 def test_a_folder_that_cannot_be_made(start, module, folder) -> None:
     module("main", TELLING_APP)
     (folder / "file").write_text("")

@@ -37,3 +37,12 @@ def test_what_the_columns_show_is_not_said_twice() -> None:
     record = {"msg": "%s | %s | handled", "args": ("in", "12345678901")}
     text = line(channel="in", correlation_id="12345678901", **record)
     assert text == "INFO     - in                   | 2345678901 - handled"
+
+
+def test_a_worker_says_its_number() -> None:
+    text = ServiceFormatter(2).format(logging.makeLogRecord({"msg": "Hello", "levelname": "INFO"}))
+    assert text.endswith("INFO     [2] - Hello")
+
+
+def test_a_line_shows_no_credentials() -> None:
+    assert line(msg="at %s", args=("nats://me:secret@host",)) == "INFO     - at nats://host"

@@ -54,6 +54,17 @@ def test_an_app_that_exits_by_itself(start, module) -> None:
         (("main:missing",), Exit.NO_APP, "its Apps are: main:app"),
         (("main:number",), Exit.NO_APP, "an object of type int, not an App"),
         (("main:number", "--factory"), Exit.NO_APP, "--factory wants a function"),
+        (("main:app", "--port", "4222"), Exit.USAGE, "--port is the embedded server's: add --embedded"),
+        (("main:app", "--port", "many", "--embedded"), Exit.USAGE, "--port"),
+        (("main:app", "stray"), Exit.USAGE, "unexpected argument 'stray'"),
+        (("main:app", "-x"), Exit.USAGE, "unexpected argument '-x'"),
+        (("--model", "big", "main:app"), Exit.USAGE, "'--model' is not of the form MODULE:APP"),
+        (
+            ("main:app", "--model", "big"),
+            Exit.USAGE,
+            "no hook asks for the option --model; they ask for none",
+        ),
+        (("main:app", "--model", "big"), Exit.USAGE, "What tidings itself takes: tidings run --help"),
     ],
 )
 def test_a_mistake_gets_a_message_and_no_traceback(args, code, said, start, module) -> None:
@@ -73,6 +84,57 @@ def test_an_import_error_shows_the_users_traceback_only(start, module) -> None:
     assert command.err.endswith(
         "tidings: cannot import main: ModuleNotFoundError: No module named 'a_library_not_there'\n"
     )
+
+
+def test_a_syntax_error_shows_its_line_only(start, module) -> None:
+    path = module("main", "x = 1\ndef broken(:\n    pass\n")
+    command = start("run", "main:app")
+    assert command.end() == Exit.IMPORT_FAILED
+    assert command.err.startswith(f'  File "{path}", line 2\n    def broken(:\n')
+    assert "tidings: cannot import main: SyntaxError" in command.err
+    assert "Traceback" not in command.err
+    assert "importlib" not in command.err
+
+
+OPTIONS_APP = (
+    QUIET_APP
+    + """
+from contextlib import asynccontextmanager
+@asynccontextmanager
+async def lifespan(model: str, size: int = 1):
+    print(model, size)
+    yield
+app = App(lifespan=lifespan)
+@app.after_startup
+def leave(fast: bool = False, tag: list[str] = []):
+    print(fast, tag)
+    app.exit()
+"""
+)
+
+
+def test_options_that_are_not_ours_are_the_apps(start, module) -> None:
+    module("main", OPTIONS_APP)
+    command = start("run", "main:app", "--model", "big", "--size=3", "--fast", "--tag", "a", "-q")
+    assert command.end() == Exit.OK, command.err
+    assert command.out() == "big 3\nTrue ['a']\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ((), "the hook main.lifespan asks for 'model', and no option of that name is given"),
+        (("--model", "a", "--size", "big"), "the option --size is not what the hook main.lifespan asks for"),
+        (("--model", "a", "--sise", "2"), "no hook asks for the option --sise; they ask for --fast, --model"),
+    ],
+)
+def test_wrong_options_of_the_app_are_told_before_it_starts(args, said, start, module) -> None:
+    module("main", OPTIONS_APP)
+    command = start("run", "main:app", *args)
+    assert command.end() == Exit.USAGE
+    assert f"tidings: {said}" in command.err
+    assert "Traceback" not in command.err
+    assert command.out() == ""
 
 
 def test_a_failing_hook_shows_its_traceback(start, module) -> None:

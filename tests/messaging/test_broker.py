@@ -124,7 +124,7 @@ async def test_an_encoder_writes_in_the_place_of_json() -> None:
 
 
 async def test_what_cannot_be_encoded_is_refused() -> None:
-    with pytest.raises(PublishError, match="a object has no JSON form"):
+    with pytest.raises(PublishError, match="a value of type object has no JSON form"):
         FakeBroker().compose(object(), None, "")
 
 

@@ -60,7 +60,7 @@ def test_a_value_without_a_json_form_is_refused_by_name() -> None:
     class Opaque:
         pass
 
-    with pytest.raises(PublishError, match=r"a list has no JSON form: .*Opaque"):
+    with pytest.raises(PublishError, match=r"a value of type list has no JSON form: .*Opaque"):
         encode([Opaque()])
 
 

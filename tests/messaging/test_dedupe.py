@@ -17,6 +17,7 @@ from tidings import (
     RejectMessage,
     Retry,
     SetupError,
+    SkipMessage,
 )
 from tidings.messaging.acks import Settler
 from tidings.messaging.codec import decode_any
@@ -156,6 +157,75 @@ async def test_what_failed_is_handled_when_it_comes_again(fails: Exception) -> N
     await broker.deliver(message())
     assert calls.count == 2
     assert again.settled == ["ack"]
+
+
+class FailsAtFirst(Calls):
+    """A handler whose first tries fail, however often its message comes."""
+
+    def __init__(self, tries: int, error: Exception | None = None) -> None:
+        super().__init__()
+        self.tries = tries
+        self.error = error or RuntimeError("not yet")
+
+    async def __call__(self, body: bytes) -> None:
+        self.count += 1
+        if self.count <= self.tries:
+            raise self.error
+
+
+IN_PLACE = Retry(attempts=3, backoff=0, jitter=0)
+
+
+async def test_tries_in_place_are_made_within_one_mark() -> None:
+    made: list[str] = []
+
+    class Counting(MemoryMarks):
+        async def create(self, key: str, text: str, seconds: float | None) -> int | None:
+            made.append(key)
+            return await super().create(key, text, seconds)
+
+    calls = FailsAtFirst(2)
+    broker = await started(Dedupe(key="header:id", store=Counting()), calls, retry=IN_PLACE)
+    await broker.deliver(message())
+    assert calls.count == 3
+    assert len(made) == 1
+    await broker.deliver(message())
+    assert calls.count == 3
+
+
+async def test_what_was_given_up_in_place_is_handled_when_it_comes_again() -> None:
+    calls = FailsAtFirst(3)
+    broker = await started(Dedupe(key="header:id"), calls, retry=IN_PLACE)
+    await broker.deliver(message())
+    assert calls.count == 3
+    await broker.deliver(message())
+    await broker.deliver(message())
+    assert calls.count == 4
+
+
+async def test_skipped_in_place_it_was_handled() -> None:
+    calls = FailsAtFirst(9, SkipMessage())
+    broker = await started(Dedupe(key="header:id"), calls, retry=IN_PLACE)
+    await broker.deliver(message())
+    await broker.deliver(message())
+    assert calls.count == 1
+
+
+async def test_a_key_function_is_tried_again_in_place() -> None:
+    asked = 0
+
+    def key(each: FakeMessage) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("not yet")
+        return "k"
+
+    calls = Calls()
+    broker = await started(Dedupe(key=key), calls, retry=IN_PLACE)
+    await broker.deliver(message())
+    await broker.deliver(message())
+    assert (asked, calls.count) == (3, 1)
 
 
 class Slow:

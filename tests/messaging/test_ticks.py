@@ -26,7 +26,11 @@ def following(ticks: Ticks, moment: str, count: int) -> list[str]:
 
 def test_every_is_counted_from_1970() -> None:
     ticks = Every("30s")
-    assert following(ticks, "2030-01-01 00:00:07", 3) == ["01-01 00:00:30", "01-01 00:01:00", "01-01 00:01:30"]
+    assert following(ticks, "2030-01-01 00:00:07", 3) == [
+        "01-01 00:00:30",
+        "01-01 00:01:00",
+        "01-01 00:01:30",
+    ]
     assert ticks.last(at("2030-01-01 00:00:07")) == at("2030-01-01 00:00:00")
     assert ticks.last(at("2030-01-01 00:00:30")) == at("2030-01-01 00:00:30")
     assert str(ticks) == "every 30s"
@@ -51,7 +55,11 @@ def test_every_refuses_what_is_no_interval(interval: Any) -> None:
 
 def test_cron() -> None:
     ticks = Cron("0 6 * * mon-fri")
-    assert following(ticks, "2030-01-03 12:00:00", 3) == ["01-04 06:00:00", "01-07 06:00:00", "01-08 06:00:00"]
+    assert following(ticks, "2030-01-03 12:00:00", 3) == [
+        "01-04 06:00:00",
+        "01-07 06:00:00",
+        "01-08 06:00:00",
+    ]
     assert ticks.last(at("2030-01-04 06:00:00")) == at("2030-01-04 06:00:00")
     assert ticks.last(at("2030-01-04 06:00:00") + 0.5) == at("2030-01-04 06:00:00")
     assert ticks.last(at("2030-01-04 06:00:00") - 0.5) == at("2030-01-03 06:00:00")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -20,8 +19,8 @@ class Time:
 
 
 @pytest.fixture
-def time() -> Iterator[Time]:
-    yield Time()
+def time() -> Time:
+    return Time()
 
 
 @pytest.fixture
@@ -113,7 +112,9 @@ async def test_a_new_schedule_has_missed_nothing(marks: MemoryMarks) -> None:
     assert await one.take(20.0) is not None
 
 
-async def test_a_store_that_fails_leaves_no_lease(marks: MemoryMarks, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_fails_leaves_no_lease(
+    marks: MemoryMarks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, get = turns(marks), marks.get
 
     async def fail(key: str) -> Mark | None:

@@ -117,6 +117,7 @@ class TestFiles:
             password="secret",
             token="secret",
             user_jwt="secret",
+            socks_proxy="socks5://u:secret@x",
         )
         assert "secret" not in repr(context)
 

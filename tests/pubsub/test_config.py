@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
 from tidings.pubsub import (
     ConfigError,
     ConnectError,
+    KafkaPubSub,
     MemoryPubSub,
     NATSPubSub,
     RedisPubSub,
@@ -17,7 +20,8 @@ from tidings.pubsub import (
     get_redis_config,
     pubsub,
 )
-from tidings.pubsub.config import KAFKA_KEYS, NATS_KEYS, REDIS_KEYS
+from tidings.pubsub.config import KAFKA_KEYS, MEMORY_KEYS, NATS_KEYS, REDIS_KEYS
+from tidings.pubsub.settings import COUNT, FLAG, NUMBER, PATH, SECONDS, SERVERS, TEXT, Key
 
 SECRET = "sesame-4711"
 
@@ -128,6 +132,78 @@ def test_a_malformed_variable_is_named(read: Any, variable: str, text: str, pref
     assert caught.value.__cause__ is None
 
 
+# For each kind of value one that it cannot be, as a value and as the text of a variable.
+WRONG: dict[Any, tuple[Any, str | None]] = {
+    TEXT: (7, None),
+    PATH: (7, None),
+    FLAG: ("true", "maybe"),
+    SECONDS: (0, "0"),
+    COUNT: (0.5, "0.5"),
+    NUMBER: (-1, "-1"),
+    SERVERS: ([""], "a,,b"),
+}
+KEYS = {"nats": NATS_KEYS, "redis": REDIS_KEYS, "kafka": KAFKA_KEYS, "memory": MEMORY_KEYS}
+EVERY_KEY = [pytest.param(name, key, id=f"{name}-{key.name}") for name in KEYS for key in KEYS[name]]
+
+
+@pytest.mark.parametrize(("system", "key"), EVERY_KEY)
+def test_each_malformed_key_is_named(system: str, key: Key) -> None:
+    value, _ = WRONG.get(key.kind, (object(), "nonsense"))
+    backends = {"nats": NATSPubSub, "redis": RedisPubSub, "kafka": KafkaPubSub, "memory": MemoryPubSub}
+    with pytest.raises(ConfigError, match=f"key '{key.name}' is "):
+        backends[system]({key.name: value})
+
+
+@pytest.mark.parametrize(("system", "key"), [each for each in EVERY_KEY if each.values[0] != "memory"])
+def test_each_malformed_variable_is_named(system: str, key: Key) -> None:
+    _, text = WRONG.get(key.kind, (object(), "nonsense"))
+    variable = f"TIDINGS_{system.upper()}_{key.variable}"
+    read = {"nats": get_nats_config, "redis": get_redis_config, "kafka": get_kafka_config}[system]
+    if text is None:  # any text will do
+        assert read(environ={variable: "any"})[key.name] == "any"
+        return
+    with pytest.raises(ConfigError, match=f"variable {variable} is "):
+        read(environ={variable: text})
+
+
+@pytest.mark.parametrize("timeout", [None, float("inf"), 1e300])
+def test_no_end_is_no_number_of_seconds(timeout: Any) -> None:
+    with MemoryPubSub() as made:
+        made.subscribe("a")
+        for call in (made.flush, made.close):
+            with pytest.raises(ConfigError, match="timeout"):
+                call(timeout)
+        assert not made.is_closed
+        if timeout is not None:
+            with pytest.raises(ConfigError, match="or None"):
+                made.listen(timeout)
+
+
+@pytest.mark.parametrize("backend", [NATSPubSub, RedisPubSub, KafkaPubSub])
+@pytest.mark.parametrize(
+    ("files", "named"),
+    [
+        ({"tls_ca_cert": "/not/there"}, "'tls_ca_cert': /not/there cannot be used: No such file"),
+        ({"tls_ca_cert": "JUNK"}, "'tls_ca_cert': .*no good PEM"),
+        ({"tls_cert": "/not/there"}, "'tls_cert'.*No such file"),
+        ({"tls_cert": "JUNK", "tls_key": "JUNK"}, "'tls_cert'.*no good PEM"),
+        ({"tls_cert": "CERT", "tls_key": "LOCKED"}, "'tls_cert'.*no good PEM"),
+        ({"tls_key": "KEY"}, "'tls_key' goes with 'tls_cert'"),
+    ],
+    ids=range(6),
+)
+def test_a_file_of_tls_that_cannot_be_used(
+    backend: Any, files: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    made = Authority(tmp_path).issue("me")
+    locked = Authority(tmp_path).issue("locked", password="sesame")  # OpenSSL would ask at the terminal
+    (tmp_path / "junk").write_text("no PEM")
+    places = {"JUNK": tmp_path / "junk", "CERT": made.cert, "KEY": made.key, "LOCKED": locked.key}
+    place = {"url": "redis://h"} if backend is RedisPubSub else {"servers": "h"}
+    with pytest.raises(ConfigError, match=named):
+        backend({**place, **{key: str(places.get(file, file)) for key, file in files.items()}})
+
+
 @pytest.mark.parametrize("keys", [NATS_KEYS, REDIS_KEYS, KAFKA_KEYS], ids=["nats", "redis", "kafka"])
 def test_every_key_has_a_variable_of_its_own(keys: Any) -> None:
     assert len({key.variable for key in keys}) == len({key.name for key in keys}) == len(keys)
@@ -161,6 +237,12 @@ class TestUrl:
         with pubsub(f"kafka://{kafka_address}") as made:
             assert made.servers == [kafka_address]
 
+    def test_credentials_of_kafka_are_keys(self, kafka_address: str) -> None:
+        with pubsub(f"kafka://ada:{SECRET}%40@{kafka_address}") as made:
+            assert made.servers == [kafka_address]
+            assert made._settings["password"] == f"{SECRET}@"
+            assert SECRET not in f"{made!r} {made._settings!r}"
+
     def test_memory(self) -> None:
         with pubsub("memory://here") as made, pubsub("memory://") as default:
             assert isinstance(made, MemoryPubSub)
@@ -178,6 +260,14 @@ class TestUrl:
             (f"nats://u:{SECRET}@h?sevrers=x", "'sevrers'"),
             (f"nats://u:{SECRET}@h?buffer_messages=many", "'buffer_messages'"),
             (f"redis://:{SECRET}@h:x", "'url'"),
+            (f"nats://u:p#{SECRET}@h", "%23"),
+            (f"nats://u:p?{SECRET}@h", "%3F"),
+            (f"nats://u:p?x=1&{SECRET}@h", "%3F"),
+            (f"nats://u:p/{SECRET}@h", "'servers'"),
+            (f"nats://u:{SECRET}/x@h", "'servers'"),
+            (f"kafka://u:{SECRET}/x@h", "'servers'"),
+            (f"kafka://u@h?servers=u:{SECRET}@h", "'servers'"),
+            ("memory://a/b", "nothing behind it"),
         ],
     )
     def test_a_url_that_names_nothing(self, url: Any, named: str) -> None:

@@ -34,10 +34,14 @@ class TestKafka(Conformance):
     [
         ({}, "'servers' is missing"),
         ({"servers": [7]}, "'servers'"),
+        ({"servers": "u:sesame@h"}, "'user' and 'password'"),
+        ({"servers": "kafka://h"}, "host:port"),
         ({"servers": "h", "sasl_mechanism": "GSSAPI"}, "'sasl_mechanism'"),
         ({"servers": "h", "options": [1]}, "'options'"),
         ({"servers": "h", "options": {"no.such": 1}}, "no.such"),
-        ({"servers": "h", "tls_ca_cert": "/not/there", "password": "sesame"}, "ssl.ca.location"),
+        ({"servers": "h", "tls_ca_cert": "/not/there", "user": "u", "password": "sesame"}, "'tls_ca_cert'"),
+        ({"servers": "h", "password": "sesame"}, "go with 'user'"),
+        ({"servers": "h", "sasl_mechanism": "PLAIN"}, "go with 'user'"),
     ],
 )
 def test_a_config_that_cannot_work(config: Any, named: str) -> None:

@@ -140,10 +140,14 @@ def test_a_stream_that_is_not_there(nats_url: str) -> None:
         ({"servers": "nats://h", "tls_verify": 1}, "'tls_verify'"),
         ({"servers": "nats://h", "tls_key": "k.pem"}, "'tls_key'"),
         ({"servers": "nats://h", "durable": "d"}, "'durable'"),
+        ({"servers": "nats://h", "password": "sesame"}, "goes with 'user'"),
+        ({"servers": "nats://h", "nkeys_seed": "SUsesame"}, "'nkeys_seed'.*No such file"),
+        ({"servers": "nats://h", "user_jwt": "sesame\0"}, "'user_jwt'.*no path"),
+        ({"servers": "nats://h", "user_credentials": "sesame"}, "'user_credentials'.*No such file"),
         ({"servers": "nats://h", "ack_wait": -1}, "'ack_wait'"),
         ({"servers": "nats://h", "group_id": "a b"}, "'group_id'"),
-        ({"servers": "nats://h", "nkeys_seed": "a", "user_credentials": "b"}, "nkeys_seed"),
-        ("nats://h", "is a dict"),
+        ({"servers": "nats://h", "nkeys_seed": "SU" + 56 * "A", "user_credentials": "-----BEGIN"}, "nkeys"),
+        ("nats://u:sesame@h", "is a dict"),
     ],
 )
 def test_a_config_that_cannot_work(config: Any, named: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.certificates import Authority
 from tidings.pubsub import (
@@ -22,6 +23,8 @@ from tidings.pubsub import (
     PubSubError,
     RedisPubSub,
 )
+from tidings.pubsub.inbox import Inbox, Limits
+from tidings.pubsub.redis_reading import StreamReading
 
 from .servers import KafkaServer, RedisServer, Server, eventually
 
@@ -188,13 +191,66 @@ def test_an_error_that_nobody_expected_ends_the_backend(kind: str) -> None:
 
 def test_what_redis_refuses_is_told() -> None:
     with RedisServer() as server, RedisPubSub({"url": server.url, "streams": True}) as pubsub:
-        import redis
-
         with redis.Redis.from_url(server.url) as client:
             client.set("a", "no stream")
         pubsub.publish("a", b"x")
         with pytest.raises(PublishError, match="1 published messages were refused"):
             pubsub.flush()
+
+
+def test_a_partition_that_is_taken_away_and_given_back_in_a_loop_body() -> None:
+    with KafkaServer() as server, made("kafka", server, group_id="g") as first:
+        first.subscribe("a")
+        for number in range(3):
+            first.publish("a", b"%d" % number)
+        messages = first.listen(timeout=40)
+        assert next(messages) == b"0"
+        with made("kafka", server, group_id="g") as second:
+            second.subscribe("a")
+        came: list[bytes] = []
+        for message in messages:  # some come twice
+            came.append(message)
+            if message == b"2" and not came.count(b"last"):
+                first.publish("a", b"last")
+            if message == b"last":
+                break
+        assert set(came) >= {b"1", b"2", b"last"}
+        assert not first.is_closed
+
+
+def test_a_subscription_between_two_steps_of_a_read_repeats_no_entry() -> None:
+    """The reading thread has an answer, and notes how far it came after another thread has subscribed."""
+    with RedisServer() as server, redis.Redis.from_url(server.url) as client:
+        settings = {"group_id": None, "ack_wait": 30.0, "connect_timeout": 5.0}
+        box: Inbox[bytes] = Inbox(Limits(10, 1000, "block"), "test")
+        reading = StreamReading(client, box, settings)
+        reading.subscribe("a")
+        client.xadd("a", {"data": b"1"})
+        take = reading._take
+
+        def subscribe_meanwhile(name: str, entries: Any) -> None:
+            take(name, entries)
+            if name == "a":
+                copies = threading.Thread(target=reading.subscribe, args=("b",))
+                copies.start()
+                copies.join(20)
+
+        reading._take = subscribe_meanwhile  # type: ignore[method-assign]
+        for _ in range(2):
+            reading.read()
+        assert (box.take(0), box.take(0)) == (b"1", None)
+
+
+def test_a_group_that_redis_lost_is_made_again() -> None:
+    with RedisServer() as server, made("streams", server, group_id="g") as pubsub:
+        pubsub.subscribe("a")
+        pubsub.publish("a", b"before")
+        messages = pubsub.listen(timeout=20)
+        assert next(messages) == b"before"
+        with redis.Redis.from_url(server.url) as client:
+            client.flushall()
+        pubsub.publish("a", b"after")
+        assert next(messages) == b"after"
 
 
 def test_a_group_of_kafka_goes_on_where_it_was() -> None:

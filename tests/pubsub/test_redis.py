@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidings.pubsub import ConfigError, RedisPubSub
+from tidings.pubsub import ConfigError, ConnectError, RedisPubSub
 
 from .conformance import Conformance, Make
 
@@ -52,6 +52,18 @@ class TestStreams(Conformance):
         assert list(islice(messages, 2)) == [b"1", b"2"]
 
 
+def test_what_is_a_key_comes_before_the_url(redis_url: str) -> None:
+    import redis
+
+    with pytest.raises(ConnectError, match="out of range"):
+        RedisPubSub({"url": redis_url, "db": 99})
+    with RedisPubSub({"url": redis_url, "db": 3, "streams": True}) as pubsub:
+        pubsub.publish("of-db-3", b"x")
+        pubsub.flush()
+    with redis.Redis.from_url(redis_url, db=0) as first:
+        assert first.exists("of-db-3") == 0
+
+
 @pytest.mark.parametrize(
     ("config", "named"),
     [
@@ -62,6 +74,7 @@ class TestStreams(Conformance):
         ({"url": "redis://h", "streams": "yes"}, "'streams'"),
         ({"url": "redis://h", "group_id": "g"}, "'streams'"),
         ({"url": "redis://h", "stream_length": 0}, "'stream_length'"),
+        ({"url": "redis://h", "tls_key": "k.pem"}, "'tls_key' goes with"),
     ],
 )
 def test_a_config_that_cannot_work(config: Any, named: str) -> None:

@@ -1,11 +1,14 @@
 """The server behind `--embedded`: nats-server with JetStream in a folder of the project's."""
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 
-from tidings.nats.server import BinaryNotFoundError, NatsServer, ServerStartError
+from tidings.nats.server import BinaryNotFoundError, NatsServer, PortInUseError, ServerStartError
 
 from .exits import CommandError, Exit
 
@@ -17,19 +20,25 @@ URL_FILE = "url"
 
 
 @contextmanager
-def embedded_server(store_dir: Path) -> Iterator[str]:
-    """Run a server for the block and name it in TIDINGS_NATS_SERVERS; gives HOST:PORT.
+def embedded_server(store_dir: Path, port: int = 0) -> Iterator[str]:
+    """Run a server for the block and name it in TIDINGS_NATS_SERVERS; gives HOST:PORT. Port 0 is a free one.
 
     Brokers that were given no servers read that variable when they connect. The url, with its
     random token, is also left in the file `url` of the folder, readable by this user only, so that
     another shell can reach the server while it runs. CommandError if the server does not start.
     """
     with ExitStack() as exits:
+        exits.enter_context(_sigterm_unwinds())
         try:
             _make_private(store_dir)
-            server = exits.enter_context(NatsServer(store_dir))
+            server = exits.enter_context(NatsServer(store_dir, port=port))
         except OSError as error:
             raise CommandError(Exit.NO_SERVER, f"--embedded: no folder for it: {error}") from error
+        except PortInUseError as error:
+            message = (
+                f"--port {port}: another program listens there; give another one, or none for a free one"
+            )
+            raise CommandError(Exit.NO_SERVER, message) from error
         except ServerStartError as error:
             missing = isinstance(error, BinaryNotFoundError)
             code = Exit.NOT_INSTALLED if missing else Exit.NO_SERVER
@@ -37,6 +46,20 @@ def embedded_server(store_dir: Path) -> Iterator[str]:
         exits.enter_context(_variable(SERVERS_VARIABLE, server.url))
         exits.enter_context(_private_file(store_dir / URL_FILE, server.url + "\n"))
         yield f"{server.host}:{server.port}"
+
+
+@contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Have a SIGTERM that comes before the service looks for signals leave the block as CTRL+C does."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

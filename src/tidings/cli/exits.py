@@ -1,8 +1,10 @@
 """How the command ends: its exit codes, and the error that carries one to the door."""
 
+import sys
+from collections.abc import Callable
 from enum import IntEnum
 
-__all__ = ["CommandError", "Exit"]
+__all__ = ["CommandError", "Exit", "exit_code_of"]
 
 
 class Exit(IntEnum):
@@ -15,6 +17,9 @@ class Exit(IntEnum):
     IMPORT_FAILED = 4  # the module is there, and its own code raised on import
     NO_SERVER = 5  # no server answered, or it refused the credentials
     NOT_INSTALLED = 6  # an extra of tidings or the nats-server binary is missing
+    NOT_PUBLISHED = 7  # the server, or the stream, did not take the message
+    NO_ANSWER = 8  # a request that nobody listens to, or nobody answered in time
+    ERROR_ANSWER = 9  # a request that was answered with an error
 
 
 class CommandError(Exception):
@@ -27,3 +32,13 @@ class CommandError(Exception):
         super().__init__(message)
         self.exit_code = exit_code
         self.details = details
+
+
+def exit_code_of(work: Callable[[], object]) -> int:
+    """Do the work; its CommandError is told on stderr, and gives the code."""
+    try:
+        work()
+    except CommandError as error:
+        print(f"{error.details}tidings: {error}", file=sys.stderr)
+        return error.exit_code
+    return Exit.OK

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from .acks import Settler
 from .endpoints import Destination, Source
+from .errors import PublishError
 from .marks import Marks, MarkStore, MemoryMarks
 from .message import Message
 
@@ -39,6 +40,9 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
 
     message_type: ClassVar[type[Message[Any]]]
     """The message that handlers of this broker see, declared for the native type."""
+
+    waits_in_place: ClassVar[bool] = True
+    """Whether there is a wait between two tries of a message that is not settled; a test need not have it."""
 
     # What each message costs; best written in C, with `operator.attrgetter` for example.
     body_of: Callable[[Any], bytes]
@@ -92,6 +96,10 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
         The context of each worker is its own (`contextvars.Context`).
         """
 
+    def trouble(self, stop: Stop) -> str:
+        """What keeps messages from the source that `listen` gave `stop` for; empty where nothing does."""
+        return ""
+
     @abstractmethod
     async def ready(self) -> None:
         """Return when the broker knows of every source listened to so far."""
@@ -115,6 +123,14 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
     def shared_marks(self) -> MarkStore:
         """The store for what all processes on this broker share; in this one, where it can hold none."""
         return _OF_PROCESS
+
+    async def bury(self, message: Message[Any], address: str, headers: Mapping[str, str]) -> None:
+        """Publish a message that is not settled to its dead-letter address as it is.
+
+        `headers` go beside its own. It is there for sure when this returns, as far as the broker can say.
+        Those that are settled have `Settler.bury`. PublishError, BrokerConnectionError.
+        """
+        raise PublishError("the broker has no dead letters for messages that are not settled")
 
     @abstractmethod
     def sender(self, destination: DestinationT) -> Send:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, is_typeddict
 from .params import MISSING, NoCastMarker
 
 __all__ = [
+    "RAW",
     "is_exempt",
     "is_untyped",
     "may_be_text",
@@ -16,7 +17,11 @@ __all__ = [
     "mentions_struct",
     "name_of",
     "plain_type",
+    "without",
 ]
+
+RAW = (bytearray, memoryview)
+"""Types other than `bytes` that get a body as it is."""
 
 
 def plain_type(annotation: Any) -> Any:
@@ -53,7 +58,7 @@ def is_exempt(annotation: Any) -> bool:
 def mentions_struct(annotation: Any) -> bool:
     """Whether a `msgspec.Struct` is somewhere in it."""
     annotation = plain_type(annotation)
-    if hasattr(annotation, "__struct_fields__"):
+    if hasattr(get_origin(annotation) or annotation, "__struct_fields__"):
         return True
     return any(mentions_struct(part) for part in get_args(annotation))
 
@@ -81,6 +86,16 @@ def _is_never_text(annotation: Any) -> bool:
     return issubclass(found, (int, float, type(None), Iterable))
 
 
+def without(annotation: Any, member: type) -> Any:
+    """A union as one that has not this alternative, with all that `Annotated` says of it."""
+    others = tuple(each for each in members_of(annotation) if each is not member)
+    extras = getattr(annotation, "__metadata__", ())
+    rest: Any = Union[others]  # noqa: UP007  of a tuple
+    return Annotated[(rest, *extras)] if extras else rest
+
+
 def name_of(annotation: Any) -> str:
     """What to call it in an error."""
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")

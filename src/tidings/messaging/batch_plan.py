@@ -49,7 +49,7 @@ def batch_run(
     payload = payload_for(
         items, surroundings.channel, validate=surroundings.validate, decoder=surroundings.decoder
     )
-    read = _reader(payload, broker, message_of)
+    read, decode = _reader(payload, broker, message_of), payload.decode
     here, deliver, publishes = outcome.here, outcome.deliver, outcome.publishes
     overrides, overridden = broker.overrides, replace(surroundings, overrides=broker.overrides)
     batch: list[Sequence[Any]] = [(), ()]  # what is handled now: the values, the native messages
@@ -89,7 +89,7 @@ def batch_run(
         values, valid = [], []
         for native in natives:
             try:
-                values.append(read(native))
+                values.append(read(native) if decode is None else (await decode(message_of(native)))[0])
             except ValidationError as error:
                 await settling.fail_all([native], message_of, error)
             else:
@@ -133,7 +133,7 @@ def _reader(
         try:
             return read_body(body_of(native))
         except Exception as error:
-            raise payload.invalid(error) from error
+            raise payload.invalid(error, message_of(native)) from error
 
     return read
 

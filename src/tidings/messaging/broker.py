@@ -9,13 +9,14 @@ from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from .adapter import Adapter, Send
 from .clock import Clock
-from .codec import Encoded, encode
+from .codec import Encoded, checked, encode
 from .context import ContextRepo
 from .correlation import new_correlation_id
 from .endpoints import Decode, Destination, Encode
 from .errors import BrokerConnectionError, BrokerRefusedError, SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
 from .handling import current_message
+from .health import Health, SubscriberHealth
 from .logs import DEFAULT, logger_for
 from .middleware import (
     Middleware,
@@ -45,8 +46,8 @@ class BrokerOptions:
         graceful_timeout: seconds that `stop` leaves to what was delivered.
         logger: for the connection, for failures, and for the handlers that ask for one; None for
             silence.
-        log_level: of the line written for each message handled. Whether the logger takes that
-            level is asked when a subscriber starts.
+        log_level: of the line written for each message handled; None for no such line. Whether the
+            logger takes that level is asked when a subscriber starts.
         connect_attempts: tries before `connect` gives up.
         connect_wait: seconds between two tries.
         threads: how many handlers that are plain `def` run at once.
@@ -62,7 +63,7 @@ class BrokerOptions:
     encoder: Encode | None = None
     graceful_timeout: float = 15.0
     logger: logging.Logger | None = DEFAULT
-    log_level: int = logging.INFO
+    log_level: int | None = logging.INFO
     connect_attempts: int = 5
     connect_wait: float = 1.0
     threads: int = 16
@@ -87,7 +88,7 @@ class BrokerKeywords(TypedDict, total=False):
     encoder: Encode | None
     graceful_timeout: float
     logger: logging.Logger | None
-    log_level: int
+    log_level: int | None
     connect_attempts: int
     connect_wait: float
     threads: int
@@ -114,11 +115,19 @@ class Consumer(Protocol):
     def closed(self) -> None:
         """The broker has closed the subscription."""
 
+    def health(self) -> SubscriberHealth:
+        """Whether it gets messages."""
+        ...
+
 
 class Output(Protocol):
     """What a broker knows of a publisher that decorates a handler."""
 
     destination: Destination
+    encode: Encode | None
+    """What writes its messages, in the place of the handler's or the broker's encoder."""
+    encode_changed: Encode | None
+    """… those that a middleware changed."""
 
     def sender(self) -> Send:
         """What publishes a result."""
@@ -163,7 +172,7 @@ class Broker(Generic[AdapterT]):
         self.threads = Threads(options.threads)
         self.watch: Watch | None = None
         self.clock = Clock()
-        self._encode = options.encoder or encode
+        self._encode = encode if options.encoder is None else checked(options.encoder)
         self._outputs: list[tuple[Callable[..., Any], Output]] = []
         self._connected = False
         self._middlewares: list[Middleware] = list(options.middlewares)
@@ -322,6 +331,22 @@ class Broker(Generic[AdapterT]):
         """Whether the broker answers within `timeout` seconds; False when not connected."""
         return self._connected and await self.adapter.ping(timeout)
 
+    async def health(self, timeout: float = 5.0) -> Health:
+        """Whether the broker answers, and every subscriber gets its messages; see `Health`.
+
+        One that was stopped by its own `stop` is not asked.
+
+        Args:
+            timeout: seconds for the broker to answer.
+        """
+        trouble = ""
+        if not self._connected:
+            trouble = "not connected: call `await broker.start()`"
+        elif not await self.adapter.ping(timeout):
+            trouble = f"no answer within {timeout:g} s"
+        subscribers = tuple(subscriber.health() for subscriber in self.subscribers)
+        return Health(self.adapter.address, trouble, subscribers)
+
     async def __aenter__(self) -> Self:
         """Connect. The subscribers wait for `start`."""
         return await self.connect()
@@ -351,7 +376,7 @@ class Broker(Generic[AdapterT]):
             message = current_message()
             correlation_id = message.correlation_id if message else new_correlation_id()
         composed = {"correlation_id": correlation_id}
-        if content_type:
+        if content_type and not (headers and "Content-Type" in headers):
             composed["content-type"] = content_type
         if headers:
             composed.update(headers)
@@ -362,11 +387,19 @@ class Broker(Generic[AdapterT]):
         layers: Sequence[PublishMiddleware],
         outgoing: Outgoing,
         send: Callable[[bytes, Mapping[str, str]], Awaitable[Any]],
+        encode: Encode | None = None,
+        encode_changed: Encode | None = None,
     ) -> Any:
-        """Compose and send within publish middlewares; gives what `send` gives, or one of them."""
+        """Compose and send within publish middlewares; gives what `send` gives, or one of them.
+
+        `encode` writes the body as it is now, `encode_changed` what a middleware made of it; None for both
+        is the broker's encoder.
+        """
+        body = outgoing.body
 
         async def innermost(outgoing: Outgoing) -> Any:
-            return await send(*self.compose(outgoing.body, outgoing.headers, outgoing.correlation_id))
+            chosen = encode if outgoing.body is body else encode_changed
+            return await send(*self.compose(outgoing.body, outgoing.headers, outgoing.correlation_id, chosen))
 
         return await publish_through(layers, innermost)(outgoing)
 

@@ -20,8 +20,10 @@ from .retry import Retry
 __all__ = ["Accepts", "Decode", "Destination", "Encode", "Source"]
 
 # Of any message: who writes one names that of his broker.
-Decode: TypeAlias = Callable[[Any], Any]
-"""Reads a message in the place of JSON and text; its result is then validated by the annotation."""
+Decode: TypeAlias = Callable[[Any], Any] | Callable[[Any, Any], Any]
+"""Reads a message in the place of JSON and text, sync or async; the annotation validates what it gives.
+
+With a second parameter it gets an async function of the message, which reads it by its content type."""
 Encode: TypeAlias = Callable[[Any], Encoded]
 """Gives the body of a value and its content type in the place of JSON and text."""
 Accepts: TypeAlias = Callable[[Any], bool | Awaitable[bool]]
@@ -37,6 +39,8 @@ class Source(ABC):
         validate: whether the annotations are checked; None as the broker is told.
         decoder: reads the messages; None as the broker is told.
         encoder: writes the results of the handler; None as the broker is told.
+        title, description: of the channel, for people; empty for what the handler says of itself.
+        include_in_schema: whether the document of the service tells of it.
         workers: messages handled at once; with more than one their order is lost.
         timeout: seconds that a call of the handler may take; then it is cancelled, which is a failure. A
             plain function goes on in its thread, and its result is not waited for.
@@ -44,13 +48,15 @@ class Source(ABC):
         middlewares: around the handlers, within those of the broker and the router.
         dependencies: what `Depends` returns: called for each message, their results are not used.
         dedupe: handle messages of one key once; None for every message.
+        retry: how often a message whose handler failed is tried, and when. None is `Retry()` where the broker
+            delivers again, and otherwise `retry.IN_PLACE`: the messages behind it wait meanwhile. A request
+            is tried again only where it is given.
+        dead_letter: the address for those that could not be handled.
 
     Of a source whose messages are settled, others refuse these:
 
     Attributes:
         ack_policy: what becomes of a message; None is `AckPolicy.REJECT_ON_ERROR`.
-        retry: how often one whose handler failed is tried, and when; None is `Retry()`.
-        dead_letter: the address for those that could not be handled.
         batch: hand the handler a list of messages; None for one by one.
     """
 
@@ -58,6 +64,9 @@ class Source(ABC):
     validate: bool | None = None
     decoder: Decode | None = None
     encoder: Encode | None = None
+    title: str = ""
+    description: str = ""
+    include_in_schema: bool = True
     workers: int = 1
     timeout: float | None = None
     filter: Accepts | None = None
@@ -111,11 +120,20 @@ class Destination(ABC):
         headers: sent with each message.
         reply_to: the address for answers to it.
         middlewares: around each publish, within those of the broker.
+        schema: the type of what is published, which is then validated; None for any. See `Publisher.of`.
+        encoder: writes the messages; None as the broker is told, or the subscriber whose results they are.
+        title, description: of the channel, for people.
+        include_in_schema: whether the document of the service tells of it.
     """
 
     headers: Mapping[str, str] | None = None
     reply_to: str = ""
     middlewares: Sequence[PublishMiddleware] = ()
+    schema: Any = None
+    encoder: Encode | None = None
+    title: str = ""
+    description: str = ""
+    include_in_schema: bool = True
 
     @property
     @abstractmethod

@@ -4,8 +4,10 @@
 
     TidingsError
     ├── SetupError               a handler, source or option that cannot work; raised when it starts
+    │   └── OptionError          an option of an App's start that is missing, not valid or unknown
     ├── ContextError             (LookupError) a `Context` value that is not there
     ├── ValidationError          (ValueError) an input that is not what a handler asks for
+    ├── DecodeError              (ValueError) a message's body that is not what `decode` asks for
     ├── ResultError              (ValueError) a handler's result that is not what it announces
     ├── RemoteError              the other side answered a request with an error
     ├── HandlerTimeoutError      (TimeoutError) a handler that took longer than its `timeout`
@@ -30,10 +32,12 @@ __all__ = [
     "BrokerConnectionError",
     "BrokerRefusedError",
     "ContextError",
+    "DecodeError",
     "FieldError",
     "HandlerTimeoutError",
     "NoRespondersError",
     "NotConnectedError",
+    "OptionError",
     "PublishError",
     "RemoteError",
     "RequestTimeoutError",
@@ -51,6 +55,18 @@ class TidingsError(Exception):
 
 class SetupError(TidingsError):
     """A handler, source or option that cannot work; raised when it starts."""
+
+
+class OptionError(SetupError):
+    """An option of an App's start that is missing, not valid, or asked for by no hook.
+
+    Attributes:
+        name: of the option, as a hook's parameter has it.
+    """
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
 
 
 class ContextError(TidingsError, LookupError):
@@ -94,10 +110,28 @@ class ValidationError(TidingsError, ValueError):
     """
 
     def __init__(self, channel: str, errors: tuple[FieldError, ...]) -> None:
-        shown = [str(error) for error in errors[:_SHOWN]]
-        if len(errors) > _SHOWN:
-            shown.append(f"and {len(errors) - _SHOWN} more")
-        super().__init__(f"message of {channel!r}: {'; '.join(shown)}")
+        super().__init__(f"message of {channel!r}: {_listed(errors)}")
+        self.channel = channel
+        self.errors = errors
+
+
+def _listed(errors: tuple[FieldError, ...]) -> str:
+    shown = [str(error) for error in errors[:_SHOWN]]
+    if len(errors) > _SHOWN:
+        shown.append(f"and {len(errors) - _SHOWN} more")
+    return "; ".join(shown)
+
+
+class DecodeError(TidingsError, ValueError):
+    """A message's body that is not what `Message.decode` asks for; in a handler a failure like any other.
+
+    Attributes:
+        channel: where the message came from.
+        errors: what is wrong with it; the text has them, and no value.
+    """
+
+    def __init__(self, channel: str, into: str, errors: tuple[FieldError, ...]) -> None:
+        super().__init__(f"the body of a message of {channel!r} is not of {into}: {_listed(errors)}")
         self.channel = channel
         self.errors = errors
 

@@ -98,11 +98,12 @@ def with_injection(
         builder.dependency(marker)
     pick = builder.arguments(signature)
     call = _by_position(handler, signature)
-    given, read = tuple(surroundings.given.values()), builder.payload.read
+    given, read, decode = tuple(surroundings.given.values()), builder.payload.read, builder.payload.decode
     steps = tuple(builder.steps)
 
     async def call_in(stack: AsyncExitStack | None, message: Message[Any]) -> Any:
-        values = [message, stack, *given, *read(message)]
+        found = read(message) if decode is None else await decode(message)
+        values = [message, stack, *given, *found]
         for step in steps:
             value = step.call(*step.pick(values))
             values.append(await value if step.is_async else value)

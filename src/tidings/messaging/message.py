@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
+from .annotations import name_of
 from .correlation import new_correlation_id
+from .errors import DecodeError
+from .problems import field_errors
 from .validation import reader_for
 
 __all__ = ["Message"]
@@ -65,7 +68,9 @@ class Message(ABC, Generic[NativeT]):
     @property
     def content_type(self) -> str:
         """What the body is, for example "application/json"; empty when the sender does not say."""
-        return self.headers.get("content-type", "")
+        headers = self.headers
+        # Whose client writes header names as HTTP does, sends the second one.
+        return headers.get("content-type") or headers.get("Content-Type") or ""
 
     @property
     def correlation_id(self) -> str:
@@ -85,9 +90,16 @@ class Message(ABC, Generic[NativeT]):
         """The body as a value of the type `into`, by the rules for a handler's one parameter.
 
         Without a type: JSON where the content type says so or the body is JSON, text otherwise.
-        Raises what the validating library raises, a ValueError of pydantic's for most types.
+
+        Raises:
+            DecodeError: the body is not of that type.
+            SetupError: nobody can validate the type.
         """
-        return _reader_for(into).read(self.body, self.content_type)
+        reader = _reader_for(into)
+        try:
+            return reader.read(self.body, self.content_type)
+        except Exception as error:
+            raise DecodeError(self.channel, name_of(into), field_errors(error)) from None
 
     # Settling. Here for a source whose messages nobody wants to hear about: a handler need not know.
 

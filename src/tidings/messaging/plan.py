@@ -4,10 +4,11 @@ decode → validate → bind → call → publish results
 
 What is between the message and the call decides the shape, see `shapes`; it is around nothing else. A plan
 handles one message at a time, so a source with several workers has as many. Where messages are settled,
-`settling` is around the shape, and gets its failures.
+`settling` is around the shape, and gets its failures; where they are not, `in_place` gets them.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any
 
@@ -15,28 +16,35 @@ from .acks import AckPolicy
 from .adapter import Handle
 from .batch_plan import batch_run
 from .broker import Broker
-from .dedupe import Deduping
+from .deduping import Deduping
 from .endpoints import Source
 from .errors import SetupError
 from .handler import Handler, in_time
 from .handling import Handling
+from .in_place import InPlace
 from .injection import Surroundings, is_async
 from .marks import Marks
 from .message import Message
 from .middleware import publish_scopes
-from .outcome import Outcome
-from .response import without_response
+from .outcome import Encoders, Outcome
+from .params import MISSING
+from .pauses import Pauses
+from .response import body_of_response, without_response
+from .results import encoder_for
 from .scoped import outcome_for
 from .settling import Settling, settling_for
-from .shapes import Run, Shaping, filtered, logged, shaped
+from .shapes import Fail, Run, Shaping, filtered, logged, shaped
 from .signature import Signature, describe, read_signature
-from .validation import encoder_for
 
 __all__ = ["check_handler", "plan_for", "surroundings_of"]
 
 
 def plan_for(
-    handlers: Sequence[Handler], broker: Broker[Any], source: Source, marks: Marks | None = None
+    handlers: Sequence[Handler],
+    broker: Broker[Any],
+    source: Source,
+    pauses: Pauses,
+    marks: Marks | None = None,
 ) -> Handle:
     """What to await with each native message of `source`, or each list of them where it has a `batch`.
 
@@ -45,8 +53,8 @@ def plan_for(
     It gives False where the handler, or a publisher of it, failed.
 
     Args:
-        handlers: those of the subscriber, one without a filter last.
-        broker, source: where the messages come from.
+        handlers, broker, source: as they say.
+        pauses: the waits between two tries where messages are not settled.
         marks: the store of the source's `dedupe`, where it has one.
 
     Raises:
@@ -54,7 +62,7 @@ def plan_for(
     """
     source.check()
     settling = settling_for(source, broker.adapter.settler(source), broker)
-    plans = [_plan(handlers, broker, source, settling, marks) for _ in range(source.workers)]
+    plans = [_plan(handlers, broker, source, settling, pauses, marks) for _ in range(source.workers)]
     return plans[0] if len(plans) == 1 else _whichever_is_free(plans)
 
 
@@ -74,26 +82,36 @@ def _plan(
     broker: Broker[Any],
     source: Source,
     settling: Settling | None,
+    pauses: Pauses,
     marks: Marks | None,
 ) -> Handle:
     message_of = broker.adapter.message_factory(source)
     is_batch = source.batch is not None and settling is not None
     here = Handling((lambda natives: message_of(natives[0])) if is_batch else message_of)
-    deduping = None if marks is None else _deduping(handlers, broker, source, settling, marks, here)
-    built = [_build(handler, broker, source, settling, here, deduping) for handler in handlers]
+    in_place = InPlace(source, broker, here, pauses)
+    failing = in_place.failing if settling is None else partial(settling.failing, here)
+    deduping = None
+    if marks is not None:
+        deduping = _deduping(handlers, broker, source, settling, marks, here)
+        failing = deduping.failing(failing)
+    built = [_build(handler, broker, source, settling, failing, here) for handler in handlers]
     run, outcome = built[0]
-    fail = _failing(settling, here, outcome, deduping)
     if len(handlers) > 1 or handlers[0].accepts is not None:
         if is_batch:
             raise SetupError(f"filter of {source.channel!r}: the handler of a batch takes all of it")
         accepts = [each.accepts for each in handlers]
-        run = filtered(list(zip(accepts, [run for run, _ in built], strict=True)), here, source, fail)
+        runs = [run for run, _ in built]
+        run = filtered(list(zip(accepts, runs, strict=True)), here, source, failing(outcome))
     if deduping is not None:
-        run = deduping.around(run, fail, answers=source.answers)
+        run = deduping.claiming(run, failing(outcome), answers=source.answers)
+    in_place.run = run
+    if deduping is not None:
+        run = deduping.concluding(run)
     if settling is not None and not is_batch:
         run = settling.around(run)
-    if broker.logger.isEnabledFor(broker.options.log_level):
-        return logged(run, outcome)
+    level = broker.options.log_level
+    if level is not None and broker.logger.isEnabledFor(level):
+        return logged(run, outcome, level)
     return run
 
 
@@ -119,21 +137,14 @@ def _deduping(
     )
 
 
-def _failing(
-    settling: Settling | None, here: Handling, outcome: Outcome, deduping: Deduping | None
-) -> Callable[[BaseException], Awaitable[None]]:
-    fail = outcome.fail if settling is None else settling.failing(here, outcome)
-    return fail if deduping is None else deduping.failing(fail)
-
-
 def _build(
     handler: Handler,
     broker: Broker[Any],
     source: Source,
     settling: Settling | None,
+    failing: Callable[[Outcome], Fail],
     here: Handling,
-    deduping: Deduping | None,
-) -> "tuple[Run, Outcome]":
+) -> tuple[Run, Outcome]:
     function = handler.function
     signature = read_signature(function)
     check_handler(function, signature)
@@ -141,13 +152,18 @@ def _build(
     encoder = source.encoder or broker.options.encoder
     returns = without_response(signature.returns)
     is_batch = source.batch is not None and settling is not None
+    encode = partial(
+        encoder_for,
+        validate=surroundings.validate,
+        encoder=encoder,
+        what=f"the result of {describe(function)}",
+    )
     outcome = outcome_for(
         broker,
-        encoder_for(returns, validate=surroundings.validate, encoder=encoder),
+        Encoders(encode(returns), encode(body_of_response(signature.returns)), encode(MISSING)),
         handler.outputs,
         here,
         replies=source.answers and not is_batch,
-        encode_untyped=source.encoder,
         reply_layers=publish_scopes(source.middlewares, broker.context),
     )
     call = function if is_async(function) else broker.threads.wrap(function)
@@ -159,8 +175,7 @@ def _build(
         return batch_run(
             call, signature, surroundings, message_of, outcome, settling, broker, source
         ), outcome
-    fail = _failing(settling, here, outcome, deduping)
-    plan = Shaping(broker, source, call, outcome, fail)
+    plan = Shaping(broker, source, call, outcome, failing(outcome))
     return shaped(plan, signature, surroundings), outcome
 
 

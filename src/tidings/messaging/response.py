@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, Union, get_origin
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
+from .adapter import Send
 from .annotations import members_of
 from .params import MISSING
 
-__all__ = ["Response", "without_response"]
+__all__ = ["Response", "body_of_response", "without_response"]
 
 T = TypeVar("T")
 
@@ -18,7 +19,8 @@ class Response(Generic[T]):
 
         return Response(receipt, headers={"tenant": "t"}, reply=False)
 
-    Its body is encoded as it is, and not checked by the handler's return annotation.
+    Annotated as ``-> Response[Receipt]`` its body is checked to be one; that of a ``-> Response`` is encoded
+    as it is.
 
     Attributes:
         body: the result; None is an empty body, which is published all the same.
@@ -33,6 +35,19 @@ class Response(Generic[T]):
     correlation_id: str = ""
     reply: bool = True
     publish: bool = True
+
+    def sender(self, send: Send) -> Send:
+        """What publishes it in the place of `send`, which is a publisher's. A broker's own response may add
+        to it. PublishError for a publisher that cannot do what it asks for."""
+        return send
+
+
+def body_of_response(annotation: Any) -> Any:
+    """What a return annotation says of the bodies of its `Response`; MISSING for nothing."""
+    bodies = [get_args(member) for member in members_of(annotation) if _is_response(member)]
+    if not bodies or not all(bodies):
+        return MISSING
+    return Union[tuple(body for (body,) in bodies)]  # noqa: UP007  of a tuple
 
 
 def without_response(annotation: Any) -> Any:

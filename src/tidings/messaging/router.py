@@ -39,6 +39,7 @@ __all__ = [
 P = ParamSpec("P")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 T = TypeVar("T")
+U = TypeVar("U")
 DeclareSource = Callable[[Broker[Any]], Source]
 DeclareDestination = Callable[[Broker[Any]], Destination]
 
@@ -93,6 +94,12 @@ class RoutedPublisher(Generic[T]):
         self.declare = declare
         self.included: list[Publisher[T]] = []
         self._router = router
+
+    def of(self, message: type[U]) -> "RoutedPublisher[U]":
+        """One that publishes messages of this type to the same destination; see `Publisher.of`."""
+        declare = self.declare
+        made = self._router.add_publisher(lambda broker: replace(declare(broker), schema=message))
+        return cast("RoutedPublisher[U]", made)
 
     def __call__(self, handler: HandlerT) -> HandlerT:
         """Decorator: publish what `handler` returns; see `Publisher`."""

@@ -13,7 +13,7 @@ a `datetime`. One process runs each tick, see `turns`.
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
@@ -22,12 +22,14 @@ from .broker import Broker
 from .durations import Duration, to_seconds
 from .endpoints import Destination, Source
 from .errors import SetupError
+from .health import SubscriberHealth
 from .marks import MarkStore
 from .message import Message
 from .middleware import Middleware
-from .schedule_plan import schedule_plan
+from .pauses import Pauses
+from .retry import Retry
+from .schedule_plan import Tick, TickMessage, schedule_plan
 from .signature import describe
-from .tick import Tick, TickMessage
 from .ticks import Cron, Every, Ticks
 from .turns import Busy, Turn, Turns
 
@@ -37,6 +39,7 @@ AdapterT = TypeVar("AdapterT", bound=Adapter[Any, Any])
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 
 _RENEWALS = 3  # within a lease
+_ONCE = Retry(attempts=1)
 
 
 class ScheduleOptions(TypedDict, total=False):
@@ -48,6 +51,7 @@ class ScheduleOptions(TypedDict, total=False):
     everywhere: bool
     store: MarkStore | None
     timeout: float | None
+    retry: Retry | None
     middlewares: Sequence[Middleware]
     dependencies: Sequence[Any]
 
@@ -65,6 +69,8 @@ class ScheduleSource(Source):
             a text; a second at least. A handler may take longer, its process renews it.
         everywhere: each process runs every tick, and nothing is shared.
         store: where the turns are; None for that of the broker.
+        retry: how often a tick whose handler failed is tried, in place; None for once. The next tick comes
+            anyway.
     """
 
     ticks: Ticks
@@ -72,7 +78,7 @@ class ScheduleSource(Source):
     missed: Literal["skip", "once"] = "skip"
     lease: Duration = 30.0
     everywhere: bool = False
-    store: MarkStore | None = field(default=None)
+    store: MarkStore | None = None
 
     def check(self) -> None:
         """Refuse options that cannot work. SetupError."""
@@ -109,6 +115,9 @@ class Schedule:
         self.source = source
         self.function = function
         self._lease = to_seconds(source.lease, "lease")
+        self._pauses = Pauses()
+        self._is_asking = False  # the store, for a turn
+        self._trouble = ""
         self._waiting: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -130,7 +139,8 @@ class Schedule:
         """
         if self._waiting is not None:
             return
-        handle = schedule_plan(self.function, self.broker, self.source)
+        self._pauses = Pauses()
+        handle = schedule_plan(self.function, self.broker, self.source, self._pauses)
         if self.broker.watch is not None:
             handle = self.broker.watch.around(self, handle)
         turns = None
@@ -145,14 +155,24 @@ class Schedule:
         outputs = self.broker.outputs_of(self.function)
         return any(other.source.takes(output.destination) for output in outputs)
 
+    def health(self) -> SubscriberHealth:
+        """Whether it goes on: not where its store does not answer."""
+        trouble = "it is not started" if self._waiting is None else self._trouble
+        return SubscriberHealth(self.source.channel, trouble)
+
     async def drain(self, timeout: float) -> int:
         """Run no more ticks, and wait so many seconds for the one that is run: 1 if that was not enough."""
-        await _end(self._waiting)
-        self._waiting = None
+        deadline = asyncio.get_running_loop().time() + timeout
+        self._pauses.end()
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None and self._is_asking:
+            # A cancelled question may be answered all the same, and its lease would outlive us.
+            await asyncio.wait([waiting], timeout=timeout)
+        await _end(waiting)
         running = self._running
         if running is None or running is asyncio.current_task():
             return 0
-        await asyncio.wait([running], timeout=timeout)
+        await asyncio.wait([running], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if running.done():
             return 0
         await _end(running)
@@ -160,6 +180,7 @@ class Schedule:
 
     def closed(self) -> None:
         """The broker is closed."""
+        self._pauses.end()
         for task in (self._waiting, self._running):
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
@@ -172,12 +193,16 @@ class Schedule:
         if is_kept and turns is not None:
             await self._begin(turns)
             wake = clock.now()  # one may have been missed
-        while wake != float("inf"):
+        while wake != float("inf") and not self._pauses.are_over:
             await clock.sleep_until(wake)
             now = clock.now()
-            tick, wake = ticks.last(now), ticks.after(now)
+            tick, due, wake = ticks.last(now), wake, ticks.after(now)
+            if tick > due:
+                self._log(
+                    f"is late: it goes on with the tick of {_told(tick)}, not with that of {_told(due)}"
+                )
             if self._running is not None:
-                self._log("skips a tick: the run before it goes on")
+                self._log(f"skips the tick of {_told(tick)}: the run before it goes on")
             elif not await self._try(turns, tick, handle) and is_kept:
                 wake = min(wake, now + self._lease)
 
@@ -191,14 +216,23 @@ class Schedule:
         """Run a tick if it is our turn; whether it is known to be run."""
         turn = None
         if turns is not None:
+            self._is_asking = True
             try:
                 turn = await turns.take(tick)
-            except Busy:
-                self.broker.logger.debug("%s is run by another process", self.source.channel)
+            except Busy as busy:
+                if busy.tick < tick:
+                    self._log(
+                        f"skips the tick of {_told(tick)} here: that of {_told(busy.tick)} is still run by "
+                        "another process, which may have died"
+                    )
                 return False
             except Exception as error:
-                self._log("has no turn: its store does not answer", error)
+                self._trouble = f"its store does not answer: {error}"
+                self._log(f"does not run the tick of {_told(tick)} here: its store does not answer", error)
                 return False
+            finally:
+                self._is_asking = False
+            self._trouble = ""
             if turn is None:
                 return True
         running = self._running = asyncio.get_running_loop().create_task(self._run(turns, turn, tick, handle))
@@ -211,7 +245,7 @@ class Schedule:
             self._log("failed", error)
 
     async def _run(self, turns: Turns | None, turn: Turn | None, tick: float, handle: Handle) -> None:
-        native = Tick(self.source.name, datetime.fromtimestamp(tick, UTC), self.source.channel)
+        native = Tick(datetime.fromtimestamp(tick, UTC), self.source.channel)
         if turns is None or turn is None:
             await handle(native)
             return
@@ -242,6 +276,10 @@ class Schedule:
         self.broker.logger.warning("%s %s%s", self.source.channel, what, text)
 
 
+def _told(tick: float) -> str:
+    return datetime.fromtimestamp(tick, UTC).isoformat()
+
+
 async def _end(task: "asyncio.Task[None] | None") -> None:
     if task is not None:
         task.cancel()
@@ -270,7 +308,8 @@ class SchedulingBroker(Broker[AdapterT]):
         """Decorator: call the handler at the times of a cron expression. Takes the extra ``cron``.
 
         Args:
-            expression: minute, hour, day of month, month and day of week; of six fields the first is the second.
+            expression: minute, hour, day of month, month and day of week; of six
+                fields the first is the second.
             tz: the time zone of these, as "Europe/Berlin".
             options: see `ScheduleSource`.
 
@@ -283,7 +322,7 @@ class SchedulingBroker(Broker[AdapterT]):
         ScheduleSource(ticks=ticks, **options).check()
 
         def schedule(function: HandlerT) -> HandlerT:
-            source = ScheduleSource(ticks=ticks, **{"name": describe(function), **options})
+            source = ScheduleSource(ticks=ticks, **{"name": describe(function), "retry": _ONCE, **options})
             names = [each.source.name for each in self.subscribers if isinstance(each, Schedule)]
             if source.name in names:
                 raise SetupError(f"there is a schedule {source.name!r}: give one of them another name=")

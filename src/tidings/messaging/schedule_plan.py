@@ -1,8 +1,10 @@
-"""A handler of a schedule compiled: what `plan` is for one of messages."""
+"""A handler of a schedule compiled: what `plan` is for messages, for ticks."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from .adapter import Handle
@@ -11,24 +13,80 @@ from .endpoints import Source
 from .errors import SetupError
 from .handler import in_time
 from .handling import Handling, handling
-from .injection import is_async, payload_parameters, with_injection
+from .in_place import InPlace
+from .injection import Surroundings, is_async, payload_parameters, with_injection
 from .message import Message
 from .middleware import consume_through
-from .outcome import FAILURES
+from .outcome import FAILURES, Encoders
+from .params import MISSING
+from .pauses import Pauses
 from .payload import Payload
 from .plan import check_handler, surroundings_of
-from .response import without_response
+from .response import body_of_response, without_response
+from .results import encoder_for
 from .scoped import outcome_for
 from .shapes import logged
-from .signature import describe, read_signature
-from .tick import TickMessage
-from .validation import encoder_for
+from .signature import Signature, describe, read_signature
 
-__all__ = ["schedule_plan"]
+__all__ = ["Tick", "TickMessage", "schedule_plan"]
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def schedule_plan(function: Callable[..., Any], broker: Broker[Any], source: Source) -> Handle:
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One time at which a handler is called.
+
+    Attributes:
+        scheduled: when it was due, in UTC.
+        channel: the name and the times, for logs.
+    """
+
+    scheduled: datetime
+    channel: str
+
+
+class TickMessage(Message[Tick]):
+    """A tick for handlers, middlewares and logs that ask for a message. Its body is the scheduled time."""
+
+    __slots__ = ()
+
+    native_type = Tick
+
+    @property
+    def channel(self) -> str:
+        """The schedule."""
+        return self.raw.channel
+
+    @property
+    def body(self) -> bytes:
+        """The scheduled time, as text."""
+        return self.raw.scheduled.isoformat().encode()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """None."""
+        return _NOTHING
+
+    @property
+    def reply_to(self) -> str:
+        """Nobody wants an answer."""
+        return ""
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """None."""
+        return _NOTHING
+
+
+def schedule_plan(
+    function: Callable[..., Any], broker: Broker[Any], source: Source, pauses: Pauses
+) -> Handle:
     """What to await with each `Tick`; it gives False where the handler, or a publisher of it, failed.
+
+    Args:
+        function, broker, source: as they say.
+        pauses: the waits between two tries.
 
     Raises:
         SetupError: the handler asks for something that cannot be.
@@ -37,51 +95,38 @@ def schedule_plan(function: Callable[..., Any], broker: Broker[Any], source: Sou
     signature = read_signature(function)
     check_handler(function, signature)
     surroundings = surroundings_of(broker, source, TickMessage)
+    encode = partial(
+        encoder_for,
+        validate=surroundings.validate,
+        encoder=broker.options.encoder,
+        what=f"the result of {describe(function)}",
+    )
     here = Handling(TickMessage)
     outcome = outcome_for(
         broker,
-        encoder_for(
-            without_response(signature.returns),
-            validate=surroundings.validate,
-            encoder=broker.options.encoder,
+        Encoders(
+            encode(without_response(signature.returns)),
+            encode(body_of_response(signature.returns)),
+            encode(MISSING),
         ),
         broker.outputs_of(function),
         here,
         replies=False,
-        encode_untyped=None,
         reply_layers=(),
     )
-    times = []
-    for parameter in payload_parameters(signature, surroundings):
-        if parameter.annotation is not datetime:
-            raise SetupError(
-                f"parameter {parameter.name!r} of {describe(function)}: a schedule has no message; annotate "
-                "it as datetime for the scheduled time, or give it a marker: Depends, Context"
-            )
-        times.append(parameter.name)
-    payload = Payload(
-        source.channel, tuple(dict.fromkeys(times)), lambda message: [message.raw.scheduled] * len(set(times))
-    )
-    call: Callable[..., Awaitable[Any]] = function if is_async(function) else broker.threads.wrap(function)
-    if source.timeout is not None:
-        call = in_time(call, function, source.timeout)
-    invoke = with_injection(call, signature, surroundings, payload)
-    overridden = replace(surroundings, overrides=broker.overrides)
-
-    async def inject(message: Message[Any]) -> Any:
-        if broker.overrides:
-            return await with_injection(call, signature, overridden, payload)(message)
-        return await invoke(message)
+    in_place = InPlace(source, broker, here, pauses)
+    fail = in_place.failing(outcome)
+    invoke = _invoker(function, signature, surroundings, broker, source)
 
     async def deliver(result: Any) -> None:
         if outcome.publishes and result is not None:
             await outcome.deliver(result)
 
     async def invoke_and_deliver(message: Message[Any]) -> None:
-        await deliver(await inject(message))
+        await deliver(await invoke(message))
 
     middlewares = (*broker.middlewares, *source.middlewares)
-    consume = consume_through(middlewares, broker.context, inject, deliver) or invoke_and_deliver
+    consume = consume_through(middlewares, broker.context, invoke, deliver) or invoke_and_deliver
 
     async def run(native: Any) -> bool:
         handling.set(here)
@@ -89,10 +134,52 @@ def schedule_plan(function: Callable[..., Any], broker: Broker[Any], source: Sou
         try:
             await consume(here.message())
         except FAILURES as error:
-            await outcome.fail(error)
-            return False
+            return await fail(error)
         return True
 
-    if broker.logger.isEnabledFor(broker.options.log_level):
-        return logged(run, outcome)
+    in_place.run = run
+    level = broker.options.log_level
+    if level is not None and broker.logger.isEnabledFor(level):
+        return logged(run, outcome, level)
     return run
+
+
+def _invoker(
+    function: Callable[..., Any],
+    signature: Signature,
+    surroundings: Surroundings,
+    broker: Broker[Any],
+    source: Source,
+) -> Callable[[Message[Any]], Awaitable[Any]]:
+    call: Callable[..., Awaitable[Any]] = function if is_async(function) else broker.threads.wrap(function)
+    if source.timeout is not None:
+        call = in_time(call, function, source.timeout)
+    payload = _scheduled_times(function, signature, surroundings)
+    inject = with_injection(call, signature, surroundings, payload)
+    overrides, overridden = broker.overrides, replace(surroundings, overrides=broker.overrides)
+
+    async def invoke(message: Message[Any]) -> Any:
+        if overrides:
+            return await with_injection(call, signature, overridden, payload)(message)
+        return await inject(message)
+
+    return invoke
+
+
+def _scheduled_times(
+    function: Callable[..., Any], signature: Signature, surroundings: Surroundings
+) -> Payload:
+    """Fills each parameter that would be the payload with the scheduled time."""
+    parameters = list(payload_parameters(signature, surroundings))
+    for parameter in parameters:
+        if parameter.annotation is not datetime:
+            raise SetupError(
+                f"parameter {parameter.name!r} of {describe(function)}: a schedule has no message; annotate "
+                "it as datetime for the scheduled time, or give it a marker: Depends, Context"
+            )
+    names = tuple(dict.fromkeys(each.name for each in parameters))
+
+    def times(message: Message[Any]) -> Sequence[Any]:
+        return [message.raw.scheduled] * len(names)
+
+    return Payload(surroundings.channel, names, times)

@@ -9,6 +9,7 @@ from .endpoints import Source
 from .injection import payload_parameters
 from .params import MISSING
 from .plan import surroundings_of
+from .response import body_of_response, without_response
 from .signature import read_signature
 from .validation import fields_schema, schema_of
 
@@ -36,5 +37,8 @@ def schemas_for(handler: Callable[..., Any], broker: Broker[Any], source: Source
     else:
         fields = {name: (each.annotation, each.default) for name, each in found.items()}
         request = fields_schema(fields) if fields else None
-    is_known = signature.returns is not MISSING and broker.options.encoder is None
-    return Schemas(request, schema_of(signature.returns, of_result=True) if is_known else None)
+    if (source.encoder or broker.options.encoder) is not None:
+        return Schemas(request, None)
+    returns = without_response(signature.returns)
+    announced = body_of_response(signature.returns) if returns is MISSING else returns
+    return Schemas(request, schema_of(announced, of_result=True))

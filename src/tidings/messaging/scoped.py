@@ -1,15 +1,17 @@
-"""What follows a handler's call where middlewares are around publishing."""
+"""What follows a handler's call where publishing is more than to send a body: middlewares are around it, or a
+publisher has a type or an encoder of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from .adapter import Send
 from .broker import Broker, Output
-from .codec import Encoded
+from .endpoints import Encode
 from .handling import Handling
-from .middleware import Outgoing, PublishMiddleware, publish_through
-from .outcome import Outcome
+from .middleware import Outgoing, PublishMiddleware
+from .outcome import Encoders, Outcome
 from .response import Response
 
 __all__ = ["outcome_for"]
@@ -17,36 +19,54 @@ __all__ = ["outcome_for"]
 
 def outcome_for(
     broker: Broker[Any],
-    encode: Callable[[Any], Encoded],
+    encoders: Encoders,
     outputs: Sequence[Output],
     here: Handling,
     *,
     replies: bool,
-    encode_untyped: Callable[[Any], Encoded] | None,
     reply_layers: Sequence[PublishMiddleware],
 ) -> Outcome:
-    """An `Outcome`, which knows of publish middlewares only where there are some.
+    """An `Outcome`, which knows of middlewares and encoders of publishers only where there are some.
 
     Args:
-        broker, encode, here, replies, encode_untyped: as `Outcome` takes them.
+        broker, encoders, here, replies: as `Outcome` takes them.
         outputs: the publishers of the handler.
         reply_layers: publish middlewares for answers to requesters, within the broker's.
     """
-    sends = [output.sender() for output in outputs]
     of_broker = broker.publish_layers
-    if not of_broker and not reply_layers and not any(each.destination.middlewares for each in outputs):
-        return Outcome(broker, encode, sends, here, replies=replies, encode_untyped=encode_untyped)
-    layers = [(*of_broker, *output.destination.middlewares) for output in outputs]
-    channels = [output.destination.channel for output in outputs]
+    ways = [_Way.of(output, of_broker) for output in outputs]
+    if not of_broker and not reply_layers and all(way.is_plain for way in ways):
+        return Outcome(broker, encoders, [way.send for way in ways], here, replies=replies)
     return _ScopedOutcome(
-        broker,
-        encode,
-        here,
-        replies=replies,
-        encode_untyped=encode_untyped,
-        reply_layers=(*of_broker, *reply_layers),
-        outputs=list(zip(sends, channels, layers, strict=True)),
+        broker, encoders, here, replies=replies, reply_layers=(*of_broker, *reply_layers), ways=ways
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a result goes to one publisher of the handler, or to its requester."""
+
+    send: Send
+    channel: str
+    layers: Sequence[PublishMiddleware]
+    encode: Encode | None = None
+    """In the place of the handler's."""
+    encode_changed: Encode | None = None
+
+    @classmethod
+    def of(cls, output: Output, layers: Sequence[PublishMiddleware]) -> "_Way":
+        destination = output.destination
+        return cls(
+            output.sender(),
+            destination.channel,
+            (*layers, *destination.middlewares),
+            output.encode,
+            output.encode_changed,
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        return not self.layers and self.encode is None
 
 
 class _ScopedOutcome(Outcome):
@@ -55,50 +75,42 @@ class _ScopedOutcome(Outcome):
     def __init__(
         self,
         broker: Broker[Any],
-        encode: Callable[[Any], Encoded],
+        encoders: Encoders,
         here: Handling,
         *,
         replies: bool,
-        encode_untyped: Callable[[Any], Encoded] | None,
         reply_layers: Sequence[PublishMiddleware],
-        outputs: Sequence[tuple[Send, str, Sequence[PublishMiddleware]]],
+        ways: Sequence[_Way],
     ) -> None:
-        sends = [send for send, _, _ in outputs]
-        super().__init__(broker, encode, sends, here, replies=replies, encode_untyped=encode_untyped)
+        super().__init__(broker, encoders, [way.send for way in ways], here, replies=replies)
         self._reply_layers = reply_layers
-        self._outputs = outputs
+        self._ways = ways
 
     async def deliver(self, result: Any) -> None:
         """Publish a result to those who want it; None only to a requester, as an empty body."""
         message = self.here.message()
         response = result if isinstance(result, Response) else Response(result)
-        typed = None if response is result else result
+        if response is result:
+            encode = self._encoders.of_response(response)
+        else:
+            encode = self._encoders.untyped if result is None else self._encode
+        publishes = response.publish and result is not None
+        sends = [response.sender(way.send) for way in self._ways] if publishes else []
         if response.reply and self.replies and message.reply_to:
             reply = partial(self._adapter.reply, message)
-            await self._publish(reply, message.reply_to, self._reply_layers, response, typed)
+            to_requester = _Way(reply, message.reply_to, self._reply_layers)
+            await self._publish(to_requester, reply, response, encode)
             message.replied = True
-        if response.publish and result is not None:
-            for send, channel, layers in self._outputs:
-                await self._publish(send, channel, layers, response, typed)
+        for way, send in zip(self._ways, sends, strict=False):
+            await self._publish(way, send, response, encode)
 
-    async def _publish(
-        self,
-        send: Send,
-        channel: str,
-        layers: Sequence[PublishMiddleware],
-        response: Response[Any],
-        typed: Any,
-    ) -> None:
-        async def innermost(outgoing: Outgoing) -> Any:
-            body, headers = self._broker.compose(
-                outgoing.body,
-                outgoing.headers,
-                outgoing.correlation_id,
-                # What a middleware made is not what the handler's annotation speaks of.
-                self._encode if typed is not None and outgoing.body is typed else self._encode_untyped,
-            )
-            return await send(body, headers)
-
+    async def _publish(self, way: _Way, send: Send, response: Response[Any], encode: Encode) -> None:
         correlation_id = response.correlation_id or self.here.message().correlation_id
-        outgoing = Outgoing(response.body, channel, dict(response.headers or {}), correlation_id)
-        await publish_through(layers, innermost)(outgoing)
+        outgoing = Outgoing(response.body, way.channel, dict(response.headers or {}), correlation_id)
+        await self._broker.publish_through(
+            way.layers,
+            outgoing,
+            send,
+            way.encode or encode,
+            way.encode_changed or self._encoders.untyped,  # what a middleware made, no annotation speaks of
+        )

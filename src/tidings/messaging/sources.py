@@ -8,8 +8,9 @@ from .context import follow
 from .errors import ContextError, FieldError, SetupError, ValidationError
 from .message import Message
 from .params import MISSING, ContextMarker, HeaderMarker, PathMarker
+from .problems import field_errors
 from .signature import Parameter
-from .validation import caster_for, field_errors
+from .validation import caster_for
 
 __all__ = [
     "attribute_source",

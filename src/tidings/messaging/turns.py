@@ -1,9 +1,9 @@
 """Turns: of all processes that know a schedule one runs each tick.
 
-Two marks (`marks`) hold what they share: ``…-last``, the last tick that was run, for ever, and ``…-run``, who
-runs one now, for the time of a lease. A tick is run by who makes the second one and finds an earlier tick in the
-first. So none is run twice, however the clocks of the processes differ: the schedule goes by the first of
-them, and the others find the tick run already.
+Two marks (`marks`) hold what they share: ``…-last``, the last tick that was run, for ever, and ``…-run``,
+who runs one now, for the time of a lease. A tick is run by who makes the second one and finds an earlier
+tick in the first. So none is run twice, however the clocks of the processes differ: the schedule goes by
+the first of them, and the others find the tick run already.
 """
 
 import re
@@ -36,7 +36,15 @@ class Turn:
 
 
 class Busy(Exception):
-    """Another process runs the schedule now, or has died while it did."""
+    """Another process runs the schedule now, or has died while it did.
+
+    Attributes:
+        tick: the one that it runs.
+    """
+
+    def __init__(self, tick: float) -> None:
+        super().__init__(tick)
+        self.tick = tick
 
 
 class Turns:
@@ -59,12 +67,12 @@ class Turns:
 
     async def take(self, tick: float) -> Turn | None:
         """The turn to run a tick; None where it was run. Raises Busy."""
-        token = urandom(8).hex()
+        token = f"{tick!r} {urandom(8).hex()}"
         revision = await self._marks.create(self._run, token, self._lease)
         if revision is None:
             mark = await self._marks.get(self._run)
             if mark is None or mark.text != token:  # ours where the answer to an earlier try was lost
-                raise Busy
+                raise Busy(tick if mark is None else float(mark.text.split()[0]))
             revision = mark.revision
         turn = Turn(tick, token, revision, None)
         try:

@@ -1,17 +1,18 @@
-"""Bodies to values of an annotation, and results back, through the guests: pydantic and msgspec.
+"""Bodies to values of an annotation, through the guests: pydantic and msgspec.
 
 The annotation decides who reads a body:
 
 ====================================  =======================================================
 annotation                            how the body is read
 ====================================  =======================================================
-bytes                                 untouched
+bytes, bytearray, memoryview          untouched
 str                                   as UTF-8 text, never as JSON
 what has a msgspec.Struct in it       by msgspec
 a model, dataclass, TypedDict, list,  by pydantic, from the bytes to the value in one step
 dict, number, bool …
 what may be a JSON string (a date,    by pydantic; as text when the content type says so, or
 an enum, `str | int` …)               when it says nothing and the body is not JSON
+a union with bytes                    as the rest of the union, or else untouched
 none, Any, NoCast[…]                  see `codec.decode_any`
 ====================================  =======================================================
 
@@ -19,38 +20,21 @@ An empty body is None where the annotation admits None.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any
 
-from .annotations import (
-    is_exempt,
-    is_untyped,
-    may_be_text,
-    members_of,
-    mentions_struct,
-    name_of,
-)
-from .codec import JSON, Encoded, decode_any, encode, from_json, is_json, is_text
-from .errors import FieldError, ResultError, SetupError
+from .annotations import RAW, is_exempt, is_untyped, may_be_text, members_of, mentions_struct, without
+from .codec import decode_any, from_json, is_json, is_text
+from .errors import SetupError
+from .guests import adapter_of, msgspec_for
 from .params import MISSING
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = [
-    "Reader",
-    "caster_for",
-    "encoder_for",
-    "field_errors",
-    "fields_reader",
-    "fields_schema",
-    "reader_for",
-    "schema_of",
-    "untouched",
-]
+__all__ = ["Reader", "caster_for", "fields_reader", "fields_schema", "reader_for", "schema_of", "untouched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +61,20 @@ def reader_for(annotation: Any, *, validate: bool = True) -> Reader:
         return Reader(decode_any)
     members = set(members_of(annotation))
     optional = type(None) in members
+    for raw in RAW:
+        if members - {type(None)} == {raw}:
+            return _of_body(raw, optional)
     if members <= {bytes, type(None)}:
         return _of_body(_bytes_reader(annotation, validate), optional)
+    if bytes in members:
+        return _or_untouched(reader_for(without(annotation, bytes), validate=validate))
     if members <= {str, type(None)}:
         return _of_body(_text_reader(annotation, validate), optional)
     if not validate or is_exempt(annotation):
         return Reader(decode_any) if may_be_text(annotation) else _of_body(from_json, optional=True)
     if mentions_struct(annotation):
-        return _of_body(_msgspec().json.Decoder(annotation).decode, optional)
-    adapter = _adapter(annotation)
+        return _of_body(msgspec_for(annotation).json.Decoder(annotation).decode, optional)
+    adapter = adapter_of(annotation)
     if may_be_text(annotation):
         return Reader(_json_or_text(adapter, optional))
     return _of_body(adapter.validator.validate_json, optional)
@@ -101,16 +90,26 @@ def _of_body(read_body: Callable[[bytes], Any], optional: bool) -> Reader:
     return Reader(lambda body, _: read_or_none(body), read_or_none)
 
 
+def _or_untouched(others: Reader) -> Reader:
+    def read(body: bytes, content_type: str) -> Any:
+        try:
+            return others.read(body, content_type)
+        except Exception:
+            return body
+
+    return Reader(read)
+
+
 def _bytes_reader(annotation: Any, validate: bool) -> Callable[[bytes], Any]:
     if annotation is bytes or not validate:
         return untouched
-    return _adapter(annotation).validator.validate_python
+    return adapter_of(annotation).validator.validate_python
 
 
 def _text_reader(annotation: Any, validate: bool) -> Callable[[bytes], Any]:
     if annotation is str or not validate:
         return bytes.decode
-    check = _adapter(annotation).validator.validate_python
+    check = adapter_of(annotation).validator.validate_python
     return lambda body: check(body.decode())
 
 
@@ -149,10 +148,10 @@ def fields_reader(
         defaults = {name: default for name, (_, default) in fields.items()}
         return lambda body: _unvalidated_fields(body, defaults, empty)
     try:
-        validator = _adapter(_fields_class(fields)).validator
+        validator = adapter_of(_fields_class(fields)).validator
     except SetupError:
         for annotation, _ in fields.values():
-            _adapter(_for_pydantic(annotation))  # that of the field at fault says more
+            adapter_of(_for_pydantic(annotation))  # that of the field at fault says more
         raise
     of_json, of_python = validator.validate_json, validator.validate_python
     values = attrgetter(*fields)
@@ -172,6 +171,7 @@ def _fields_class(fields: Mapping[str, tuple[Any, Any]]) -> type:
             for name, (annotation, default) in fields.items()
         ],
         kw_only=True,
+        namespace={"__pydantic_config__": {"allow_inf_nan": False}},
     )
 
 
@@ -217,60 +217,9 @@ def caster_for(annotation: Any) -> Callable[[Any], Any] | None:
     if is_untyped(annotation) or is_exempt(annotation):
         return None
     if mentions_struct(annotation):
-        convert = _msgspec().convert
+        convert = msgspec_for(annotation).convert
         return lambda value: convert(value, annotation, strict=False)
-    return _adapter(annotation).validator.validate_python
-
-
-def encoder_for(
-    annotation: Any, *, validate: bool = True, encoder: Callable[[Any], Encoded] | None = None
-) -> Callable[[Any], Encoded]:
-    """How a result of `annotation` becomes a body and its content type.
-
-    Args:
-        annotation: what the function returns; MISSING for none.
-        validate: False to take the result as it is.
-        encoder: writes the body in the place of JSON and text.
-
-    Returns:
-        A function, which raises ResultError for a result that is not of `annotation`.
-    """
-    if not validate or is_untyped(annotation) or is_exempt(annotation) or annotation is None:
-        return encoder or encode
-    check, dump = (_struct_codec if mentions_struct(annotation) else _pydantic_codec)(annotation)
-    is_json = isinstance(annotation, type) and not issubclass(annotation, (bytes, str))
-    as_it_is = annotation if is_json and encoder is None else None
-
-    def encode_result(value: Any) -> Encoded:
-        try:
-            if type(value) is as_it_is:
-                return dump(value), JSON
-            value = check(value)
-            if encoder is not None:
-                return encoder(value)
-            return encode(value) if isinstance(value, (bytes, str)) else (dump(value), JSON)
-        except Exception as error:
-            problems = "; ".join(str(problem) for problem in field_errors(error))
-            raise ResultError(f"the result is not of {name_of(annotation)}: {problems}") from error
-
-    return encode_result
-
-
-Check = Callable[[Any], Any]
-Dump = Callable[[Any], bytes]
-
-
-def _struct_codec(annotation: Any) -> tuple[Check, Dump]:
-    msgspec = _msgspec()
-    return (
-        lambda value: msgspec.convert(value, annotation, from_attributes=True),
-        msgspec.json.Encoder().encode,
-    )
-
-
-def _pydantic_codec(annotation: Any) -> tuple[Check, Dump]:
-    adapter = _adapter(annotation)
-    return adapter.validator.validate_python, partial(adapter.serializer.to_json, by_alias=True)
+    return adapter_of(annotation).validator.validate_python
 
 
 def schema_of(annotation: Any, *, of_result: bool = False) -> dict[str, Any] | None:
@@ -279,18 +228,18 @@ def schema_of(annotation: Any, *, of_result: bool = False) -> dict[str, Any] | N
     None where nothing is known of it: bytes, what is not annotated, and what has no JSON form.
     """
     members = set(members_of(annotation))
-    if is_untyped(annotation) or is_exempt(annotation) or members & {bytes} or members == {type(None)}:
+    if is_untyped(annotation) or is_exempt(annotation) or members & {bytes, *RAW} or members == {type(None)}:
         return None
     if mentions_struct(annotation):
         try:
-            schema: dict[str, Any] = _msgspec().json.schema(annotation)
+            schema: dict[str, Any] = msgspec_for(annotation).json.schema(annotation)
         except TypeError:
             return None
         return schema
     from pydantic.errors import PydanticInvalidForJsonSchema
 
     try:
-        return _adapter(annotation).json_schema(mode="serialization" if of_result else "validation")
+        return adapter_of(annotation).json_schema(mode="serialization" if of_result else "validation")
     except PydanticInvalidForJsonSchema:
         return None
 
@@ -299,46 +248,3 @@ def fields_schema(fields: Mapping[str, tuple[Any, Any]]) -> dict[str, Any] | Non
     """The JSON schema of an object that has a field for each parameter, as `fields_reader` reads it."""
     schema = schema_of(_fields_class(fields))
     return None if schema is None else {key: value for key, value in schema.items() if key != "title"}
-
-
-def field_errors(error: Exception, parameter: str | None = "") -> tuple[FieldError, ...]:
-    """What a validating library found wrong, without the values it found.
-
-    Args:
-        error: the library's.
-        parameter: whose value was read; None where each top-level field is a parameter.
-    """
-    found: Iterable[tuple[tuple[str, ...], str]]
-    errors_of: Any = getattr(error, "errors", None)
-    if errors_of is not None:  # pydantic's
-        details: list[Any] = errors_of(include_url=False, include_input=False, include_context=False)
-        found = ((tuple(str(level) for level in each["loc"]), each["msg"]) for each in details)
-    else:  # msgspec's: "Expected `int`, got `str` - at `$.user_id`", and ours in its manner
-        problem, _, where = str(error).partition(" - at `$")
-        levels = tuple(level for level in where.rstrip("`").split(".") if level)
-        found = [(levels, problem or type(error).__name__)]
-    if parameter is None:
-        return tuple(
-            FieldError("".join(levels[:1]), ".".join(levels[1:]), problem) for levels, problem in found
-        )
-    return tuple(FieldError(parameter, ".".join(levels), problem) for levels, problem in found)
-
-
-def _adapter(annotation: Any) -> "TypeAdapter[Any]":
-    try:
-        from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
-    except ImportError:
-        raise SetupError(
-            "validation needs pydantic: install tidings[services], or turn validation off with validate=False"
-        ) from None
-    try:
-        return TypeAdapter(annotation)
-    except (PydanticSchemaGenerationError, PydanticUserError) as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0]
-        raise SetupError(f"pydantic cannot validate {name_of(annotation)}: {reason}") from error
-
-
-def _msgspec() -> Any:
-    import msgspec
-
-    return msgspec

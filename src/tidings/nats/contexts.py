@@ -65,7 +65,7 @@ class Context(Record):
         others: everything else that the file has, such as colours; kept when it is saved.
     """
 
-    hidden = frozenset(("url", "user", "password", "token", "user_jwt", "others"))
+    hidden = frozenset(("url", "user", "password", "token", "user_jwt", "socks_proxy", "others"))
 
     name: str
     description: str = ""

@@ -22,10 +22,10 @@ from tidings.pubsub.errors import (
     PubSubError,
 )
 from tidings.pubsub.inbox import Inbox, Limits
-from tidings.pubsub.settings import Settings
+from tidings.pubsub.settings import MOST_SECONDS, Settings
 from tidings.pubsub.topic import AnyTopic, Topic, name_of
 
-__all__ = ["Counters", "Held", "PubSubBackend", "as_bytes", "check_timeout", "closed"]
+__all__ = ["Counters", "Held", "PubSubBackend", "as_bytes", "check_limit", "closed"]
 
 logger = logging.getLogger("tidings.pubsub")
 
@@ -99,14 +99,15 @@ class PubSubBackend(ABC):
         limits = Limits(settings["buffer_messages"], settings["buffer_bytes"], settings["buffer_policy"])
         self.queue: Inbox[Any] = Inbox(limits, repr(self), self._on_room)
         self._settings = settings
-        self._lock = threading.Lock()
+        # Signal handlers and finalizers may come in between anywhere, and close: see `waiting`.
+        self._lock = threading.RLock()
+        self._ending = threading.Lock()  # held, and never released, by who ends it
         self._subscribing = threading.Lock()
         self._names: set[str] = set()
         self._ended: Callable[[], Exception] | None = None
         self._failed = 0
         self._failure: Exception | None = None  # of a publish; the next `flush` raises it
         self._unreported = 0
-        lifetime.add(self)
 
     def subscribe(self, topic: AnyTopic) -> None:
         """Have `listen` hand out the messages of `topic` too. Returns when the messaging system knows of it.
@@ -175,16 +176,16 @@ class PubSubBackend(ABC):
         Raises:
             FlushError, PublishError: not all could be brought out within `timeout` seconds; it is closed.
         """
-        check_timeout(timeout)
-        with self._lock:
-            before, self._ended = self._ended, self._ended or closed
-        if before is None:
-            # A `listen` in another thread ends now, not when the rest is sent.
-            self.queue.close()
-            lifetime.discard(self)
-            self._on_end(closed)
-            self._finish(timeout)
-            self._raise_failure()
+        check_limit(timeout)
+        if self._ended is not None or not self._ending.acquire(blocking=False):
+            return
+        self._ended = closed
+        # A `listen` in another thread ends now, not when the rest is sent.
+        self.queue.close()
+        lifetime.discard(self)
+        self._on_end(closed)
+        self._finish(timeout)
+        self._raise_failure()
 
     @property
     def counters(self) -> Counters:
@@ -276,10 +277,9 @@ class PubSubBackend(ABC):
             error.__cause__ = cause
             return error
 
-        with self._lock:
-            if self._ended is not None:
-                return
-            self._ended = lost
+        if not self._ending.acquire(blocking=False):
+            return
+        self._ended = lost
         self.queue.fail(lost())
         self._on_end(lost)
         lifetime.discard(self)
@@ -319,15 +319,15 @@ class PubSubBackend(ABC):
 
     def leave_to_parent(self) -> None:
         """In the child of a fork: from now on every call raises ForkedError."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._subscribing = threading.Lock()
         self._ended = _forked
         self.queue.abandon(_forked())
         self._abandon(_forked)
 
-    def _discard(self) -> None:
-        """It could not be made."""
-        self._ended = closed
-        lifetime.discard(self)
+    def _is_made(self) -> None:
+        """The constructor is done: from now on it is closed at exit, and told of a fork."""
+        lifetime.add(self)
 
 
 def as_bytes(data: Any) -> bytes:
@@ -341,11 +341,16 @@ def as_bytes(data: Any) -> bytes:
 
 
 def check_timeout(timeout: float | None) -> None:
+    """Refuse what is no number of seconds, or None for no limit. Raises ConfigError."""
+    if timeout is not None:
+        check_limit(timeout, "a number of seconds, or None")
+
+
+def check_limit(timeout: Any, what: str = "a number of seconds") -> None:
     """Refuse what is no number of seconds. Raises ConfigError."""
-    if timeout is None:
-        return
-    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or not timeout >= 0:
-        raise ConfigError(f"timeout is a number of seconds, or None, not {timeout!r}")
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not is_number or not 0 <= timeout <= MOST_SECONDS:
+        raise ConfigError(f"timeout is {what}, at most {MOST_SECONDS}, not {timeout!r}")
 
 
 def closed() -> ClosedError:

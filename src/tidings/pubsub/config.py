@@ -70,7 +70,7 @@ NATS_KEYS = (
 )
 
 REDIS_KEYS = (
-    Key("url", "URL", TEXT, "redis://localhost:6379/0", is_secret=True),
+    Key("url", "URL", TEXT, "redis://localhost:6379", is_secret=True),
     Key("user", "USERNAME", TEXT),
     Key("password", "PASSWORD", TEXT, is_secret=True),
     Key("db", "DB", NUMBER),
@@ -83,14 +83,13 @@ REDIS_KEYS = (
 )
 
 KAFKA_KEYS = (
-    Key("servers", "SERVERS", SERVERS),
+    Key("servers", "SERVERS", SERVERS, is_secret=True),
     Key("user", "USERNAME", TEXT),
     Key("password", "PASSWORD", TEXT, is_secret=True),
     Key(
         "sasl_mechanism",
         "SASL_MECHANISM",
         choice("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
-        "PLAIN",
     ),
     Key("tls", "USE_TLS", FLAG),
     *_FILES,

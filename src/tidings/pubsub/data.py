@@ -57,6 +57,9 @@ class Data:
         Raises:
             DataError: a field that has no form in MessagePack; the text names it.
         """
+        if "kind" not in type(self).__dict__:
+            name, base = (each.__name__ for each in type(self).__mro__[:2])
+            raise DataError(f"{name} has no kind to travel under: class {name}({base}, kind='…')")
         values = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
         packed = {name: _from_array(value) if _is_array(value) else value for name, value in values.items()}
         try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from tidings.pubsub.errors import BufferFullError
+from tidings.pubsub.waiting import Waiters
 
 __all__ = ["BufferPolicy", "Inbox", "Limits", "Sized"]
 
@@ -56,7 +56,8 @@ class Inbox(Generic[M]):
     """Filled by one thread or several, emptied by any number of others.
 
     Taking a message costs no lock while there is one: a deque gives each message to one taker. So it is who
-    fills it that keeps count of the bytes, by how many messages are gone since it looked.
+    fills it that keeps count of the bytes, by how many messages are gone since it looked. Nobody waits, logs
+    or calls anything with the lock held, and its owner may take it again: see `waiting`.
 
     Args:
         limits: see `Limits`.
@@ -81,12 +82,14 @@ class Inbox(Generic[M]):
         self._sizes: deque[int] = deque()  # of the items, and of those that were taken since somebody looked
         self._size = 0  # the sum of them
         self._is_full = False
+        self._owes_room = False  # it was full, and `on_room` is not called yet
         self._room_at = 0  # so few messages held, and it is full no more
         self._is_dropping = False
         self._is_closed = False
         self._failure: Exception | None = None
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._lock = threading.RLock()
+        self._takers = Waiters()
+        self._fillers = Waiters()
 
     def qsize(self) -> int:
         """Messages held, by the name that `queue.Queue` has for it."""
@@ -110,6 +113,7 @@ class Inbox(Generic[M]):
 
     def put(self, messages: Sequence[M]) -> bool:
         """Append, never waiting, and do at a limit what the policy says. Returns `is_full`."""
+        warning: str | None = None
         with self._lock:
             self.received += len(messages)
             if self._is_closed or self._failure is not None:
@@ -123,26 +127,29 @@ class Inbox(Generic[M]):
             self._size += sum(sizes)
             self._items.extend(messages)
             if self._size >= self.limits.bytes or len(self._items) >= self.limits.messages:
-                self._keep_limits()
+                warning = self._keep_limits()
             self.highest = max(self.highest, len(self._items))
-            self._changed.notify(len(messages))
-            return self._is_full
+            is_full = self._is_full
+        self._takers.wake(None if self._failure is not None else len(messages))
+        if warning is not None:
+            logger.warning("%s", warning)
+        return is_full
 
     def wait_for_room(self, timeout: float, is_over: Callable[[], bool] = lambda: False) -> bool:
         """Wait until it is not full, or ended, or `is_over`; False when that took over `timeout` seconds.
 
         Who makes `is_over` true calls `nudge`.
         """
-        with self._lock:
-            return self._changed.wait_for(
-                lambda: not self._is_full or self._is_closed or self._failure is not None or is_over(),
-                timeout,
-            )
+
+        def look() -> bool | None:
+            return not self._is_full or self._is_closed or self._failure is not None or is_over() or None
+
+        return look() or self._fillers.wait(look, timeout) or False
 
     def nudge(self) -> None:
         """Let those who wait look again."""
-        with self._lock:
-            self._changed.notify_all()
+        self._fillers.wake()
+        self._takers.wake()
 
     def take(self, timeout: float | None = None) -> M | None:
         """The oldest message; None when it is closed, or nothing came within `timeout` seconds.
@@ -152,10 +159,10 @@ class Inbox(Generic[M]):
         try:
             message = self._items.popleft()
         except IndexError:
-            awaited = self._wait(timeout)
-            if awaited is None:
+            awaited = self._takers.wait(self._look, timeout)
+            if not awaited:
                 return None
-            message = awaited
+            message = awaited[0]
         if self._is_full and len(self._items) <= self._room_at:
             self._make_room()
         return message
@@ -170,20 +177,21 @@ class Inbox(Generic[M]):
                     self._items.popleft()
                     self.dropped += 1
             self._forget_taken()
-            self._changed.notify_all()
+        self.nudge()
 
     def fail(self, error: Exception) -> None:
         """No more messages, because of `error`, which `take` raises after what is held."""
         with self._lock:
             if self._failure is None:
                 self._failure = error
-            self._changed.notify_all()
+        self.nudge()
 
     def abandon(self, error: Exception) -> None:
         """In the child of a fork: hold nothing and fail with `error`."""
         # The lock may be held by a thread that is gone.
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._lock = threading.RLock()
+        self._takers = Waiters()
+        self._fillers = Waiters()
         self._items = deque()
         self._failure = error
 
@@ -200,12 +208,13 @@ class Inbox(Generic[M]):
         held = len(self._items)
         return held > self.limits.messages or (self._size > self.limits.bytes and held > 1)
 
-    def _keep_limits(self) -> None:
+    def _keep_limits(self) -> str | None:
+        """Do what the policy says. Returns what is to be told."""
         if self.limits.policy == "block":
-            self._is_full = True
+            self._is_full = self._owes_room = True
             # Half, so that the network is not stopped and started for each message.
             self._room_at = min(len(self._items), self.limits.messages) // 2
-            return
+            return None
         before = self.dropped
         while self._is_over():
             try:
@@ -219,43 +228,34 @@ class Inbox(Generic[M]):
             self.dropped += 1
             self._forget_taken()
         if self.dropped == before:
-            return
+            return None
         text = (
             f"{self._name}: the reader is too slow for the buffer of {self.limits.messages} messages and "
             f"{self.limits.bytes} bytes; {self.dropped} dropped so far (buffer_policy={self.limits.policy!r})"
         )
-        if not self._is_dropping:  # told once, until the reader has caught up
-            self._is_dropping = True
-            logger.warning("%s", text)
         if self.limits.policy == "error":
             self._failure = BufferFullError(text)
+        was_dropping, self._is_dropping = self._is_dropping, True
+        return None if was_dropping else text  # told once, until the reader has caught up
 
     def _make_room(self) -> None:
         with self._lock:
-            if not self._is_full:
-                return
+            if self._is_full and len(self._items) > self._room_at:
+                return  # it was filled again meanwhile
             self._is_full = False
-            self._changed.notify_all()
+        self._fillers.wake()
         self._on_room()
+        if not self._is_full:  # after it was told: a KeyboardInterrupt may have come between
+            self._owes_room = False
 
-    def _wait(self, timeout: float | None) -> M | None:
-        """Wait for a message; None when there is none."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
-            while True:
-                with suppress(IndexError):
-                    return self._items.popleft()
-                if self._is_full:  # all was taken before it was found to be full
-                    self._is_full = False
-                    self._changed.notify_all()
-                    self._on_room()
-                if self._is_closed:
-                    return None
-                if self._failure is not None:
-                    raise self._failure.with_traceback(None)
-                if deadline is None:
-                    self._changed.wait()
-                elif (left := deadline - time.monotonic()) <= 0:
-                    return None
-                else:
-                    self._changed.wait(left)
+    def _look(self) -> tuple[M, ...] | None:
+        """A message; none in the tuple when there will be no more; None while one may come."""
+        with suppress(IndexError):
+            return (self._items.popleft(),)
+        if self._is_full or self._owes_room:  # all was taken before it was found to be full
+            self._make_room()
+        if self._is_closed:
+            return ()
+        if self._failure is not None:
+            raise self._failure.with_traceback(None)
+        return None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any
 
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout, closed
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_limit, closed
 from tidings.pubsub.config import KAFKA_KEYS
 from tidings.pubsub.errors import (
     BackpressureError,
@@ -22,6 +22,7 @@ from tidings.pubsub.errors import (
     PubSubError,
     TopicError,
 )
+from tidings.pubsub.files import tls_files
 from tidings.pubsub.settings import Settings, check_config
 from tidings.pubsub.topic import AnyTopic, name_of
 
@@ -66,6 +67,10 @@ class KafkaPubSub(PubSubBackend):
         settings = check_config("KafkaPubSub", KAFKA_KEYS, config)
         if settings["servers"] is None:
             raise ConfigError("KafkaPubSub: key 'servers' is missing: servers=['localhost:9092'], say")
+        if any("@" in each or "/" in each for each in settings["servers"]):  # it may hold a password
+            raise ConfigError(
+                "KafkaPubSub: key 'servers' is host:port for each; credentials are 'user' and 'password'"
+            )
         super().__init__(settings, settings["servers"])
         self._publish_timeout: float = settings["publish_timeout"]
         self._published = 0
@@ -77,22 +82,31 @@ class KafkaPubSub(PubSubBackend):
         self._partitions: dict[str, int] = {}
         self._reading: Reading | None = None
         limit: float = settings["connect_timeout"]
+        options = self._producer_options()
         try:
-            self._producer = Producer(self._producer_options())
+            self._producer = Producer(options)
         except (KafkaException, ValueError, TypeError) as error:
-            self._discard()
             raise ConfigError(f"KafkaPubSub: librdkafka refuses the config: {_text(error)}") from None
-        try:
-            self._producer.list_topics(timeout=limit)
-        except KafkaException as error:
-            self._discard()
-            self._producer.poll(0)  # it tells the reason
-            reason = self._last_error.str() if self._last_error is not None else _text(error)
-            raise ConnectError(f"cannot connect to {', '.join(self.servers)}: {reason}") from error
-        except BaseException:
-            self._discard()
-            raise
+        self._reach(limit)
         self._poller = self._in_thread(self._poll)
+        self._is_made()
+
+    def _reach(self, limit: float) -> None:
+        """Wait until a broker answers. Raises ConnectError."""
+        deadline = time.monotonic() + limit
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                self._producer.list_topics(timeout=max(min(left, 10 * _TURN), 0.01))
+                return
+            except KafkaException as error:
+                self._producer.poll(0)  # it tells the reason
+                last = self._last_error
+                # To be refused takes no more time than it needs.
+                if left > 10 * _TURN and (last is None or last.code() != KafkaError._AUTHENTICATION):
+                    continue
+                reason = last.str() if last is not None else _text(error)
+                raise ConnectError(f"cannot connect to {', '.join(self.servers)}: {reason}") from error
 
     def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
@@ -140,10 +154,12 @@ class KafkaPubSub(PubSubBackend):
     def flush(self, timeout: float = 10.0) -> None:
         """Wait until the brokers have all that was published before. Raises as `PubSubBackend.flush`."""
         self._check_open()
-        check_timeout(timeout)
-        if left := self._producer.flush(timeout):
+        check_limit(timeout)
+        deadline = time.monotonic() + timeout
+        while left := self._producer.flush(max(min(deadline - time.monotonic(), _TURN), 0)):
             self._check_open()
-            raise FlushError(f"{self!r} did not confirm {left} messages within {timeout:g} s")
+            if time.monotonic() >= deadline:  # librdkafka would notice no KeyboardInterrupt until then
+                raise FlushError(f"{self!r} did not confirm {left} messages within {timeout:g} s")
         self._raise_failure()
 
     # In a thread
@@ -260,29 +276,35 @@ _PASSING = (
 )
 
 
+_TLS_OPTIONS = {
+    "tls_ca_cert": "ssl.ca.location",
+    "tls_cert": "ssl.certificate.location",
+    "tls_key": "ssl.key.location",
+}
+
+
 def _connection_options(settings: Settings) -> dict[str, Any]:
     """What librdkafka needs to connect."""
-    files = {
-        "ssl.ca.location": settings["tls_ca_cert"],
-        "ssl.certificate.location": settings["tls_cert"],
-        "ssl.key.location": settings["tls_key"],
-    }
-    asks_for_tls = settings["tls"] if settings["tls"] is not None else any(files.values())
+    files = tls_files("KafkaPubSub", settings)
+    if settings["user"] is None and (settings["password"] or settings["sasl_mechanism"]):
+        raise ConfigError(
+            "KafkaPubSub: keys 'password' and 'sasl_mechanism' go with 'user', which is missing"
+        )
     options: dict[str, Any] = {
         "bootstrap.servers": ",".join(settings["servers"]),
         "log_level": 0,  # it writes to the terminal, over and over; the errors come as errors too
     }
-    if asks_for_tls:
-        options |= {name: value for name, value in files.items() if value is not None}
+    if files is not None:
+        options |= {_TLS_OPTIONS[name]: file for name, file in files.items()}
         options["enable.ssl.certificate.verification"] = settings["tls_verify"]
     if settings["user"] is not None:
         options |= {
-            "sasl.mechanism": settings["sasl_mechanism"],
+            "sasl.mechanism": settings["sasl_mechanism"] or "PLAIN",
             "sasl.username": settings["user"],
             "sasl.password": settings["password"] or "",
         }
     options["security.protocol"] = ("SASL_" if settings["user"] is not None else "") + (
-        "SSL" if asks_for_tls else "PLAINTEXT"
+        "SSL" if files is not None else "PLAINTEXT"
     )
     given: dict[str, Any] = settings["options"]
     return options | given

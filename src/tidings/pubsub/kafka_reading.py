@@ -168,7 +168,11 @@ class Reading:
             entries = self._open.get((topic, partition))
             if entries is None:
                 continue  # another member has the partition now
-            next(entry for entry in entries if entry.offset == offset).is_done = True
+            # It is not among them when the partition was taken from us meanwhile, and given back.
+            for entry in entries:
+                if entry.offset == offset:
+                    entry.is_done = True
+                    break
             while entries and entries[0].is_done:
                 places[topic, partition] = TopicPartition(topic, partition, entries.popleft().offset + 1)
         if places:

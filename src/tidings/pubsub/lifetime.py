@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -29,18 +30,21 @@ class Living(Protocol):
 
 
 _alive: weakref.WeakSet[Living] = weakref.WeakSet()
+_lock = threading.RLock()  # again by its owner: a signal handler may close
 _at_exit: list[Callable[[], None]] = []
 _in_child: list[Callable[[], None]] = []
 
 
 def add(backend: Living) -> None:
     """Close `backend` at exit."""
-    _alive.add(backend)
+    with _lock:
+        _alive.add(backend)
 
 
 def discard(backend: Living) -> None:
     """It is closed already."""
-    _alive.discard(backend)
+    with _lock:
+        _alive.discard(backend)
 
 
 def after_all(*, at_exit: Callable[[], None], in_child: Callable[[], None]) -> None:
@@ -51,7 +55,9 @@ def after_all(*, at_exit: Callable[[], None], in_child: Callable[[], None]) -> N
 
 def _exit() -> None:
     deadline = time.monotonic() + _EXIT_PATIENCE
-    for backend in list(_alive):
+    with _lock:
+        living = list(_alive)
+    for backend in living:
         try:
             backend.close(max(deadline - time.monotonic(), 0.0))
         except Exception as error:  # the others are to be closed too
@@ -61,11 +67,13 @@ def _exit() -> None:
 
 
 def _forked() -> None:
-    for backend in list(_alive):
-        backend.leave_to_parent()
-    _alive.clear()
+    global _alive, _lock
+    _lock = threading.RLock()  # it may be held by a thread that is gone
+    living, _alive = list(_alive), weakref.WeakSet()
     for forget in _in_child:
         forget()
+    for backend in living:
+        backend.leave_to_parent()
 
 
 atexit.register(_exit)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
 from tidings.nats.errors import BadSubjectError
 from tidings.nats.wire import check_pattern, check_subject, subject_matches
 from tidings.pubsub import lifetime
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_limit
 from tidings.pubsub.config import MEMORY_KEYS
 from tidings.pubsub.errors import BackpressureError, TopicError
 from tidings.pubsub.settings import check_config
@@ -38,6 +38,7 @@ class MemoryPubSub(PubSubBackend):
         self._publish_timeout: float = settings["publish_timeout"]
         self._published = 0
         self._hub = _hub(settings["name"])
+        self._is_made()
 
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
         """Publish a message; see `PubSubBackend.publish`."""
@@ -48,12 +49,14 @@ class MemoryPubSub(PubSubBackend):
             check_subject(name)
         except BadSubjectError as error:
             raise TopicError(str(error)) from error
-        for reader in self._hub.readers(name):
+        readers = self._hub.readers(name)
+        for reader in readers:
             if not reader.queue.wait_for_room(self._publish_timeout, lambda: self._ended is not None):
                 raise BackpressureError(
                     f"for {self._publish_timeout:g} s {reader!r} had no room for one more message"
                 )
             self._check_open()
+        for reader in readers:  # now that all have room: none gets what is to be published again
             reader.queue.put((data,))
         with self._lock:
             self._published += 1
@@ -61,7 +64,7 @@ class MemoryPubSub(PubSubBackend):
     def flush(self, timeout: float = 10.0) -> None:
         """Everything has arrived when `publish` returns."""
         self._check_open()
-        check_timeout(timeout)
+        check_limit(timeout)
 
     def _subscribe(self, name: str) -> None:
         try:
@@ -84,66 +87,43 @@ class MemoryPubSub(PubSubBackend):
 
 
 class _Hub:
-    """Who listens to what."""
+    """Who listens to what. Each step is one that neither a thread nor a signal handler divides: no lock."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        # Pattern → group, of which "" has all readers as members that each get everything → readers.
-        self._readers: dict[str, dict[str, list[MemoryPubSub]]] = {}
+        self._subscriptions: list[tuple[str, str, MemoryPubSub]] = []  # pattern, group, reader
         self._turn = count()
 
     def add(self, pattern: str, reader: MemoryPubSub) -> None:
         """`reader` listens to `pattern`."""
-        with self._lock:
-            members = self._readers.setdefault(pattern, {}).setdefault(reader.group_id or "", [])
-            members.append(reader)
+        self._subscriptions.append((pattern, reader.group_id or "", reader))
 
     def remove(self, reader: MemoryPubSub) -> None:
         """`reader` listens to nothing any more."""
-        with self._lock:
-            for pattern, groups in list(self._readers.items()):
-                for group, members in list(groups.items()):
-                    groups[group] = [each for each in members if each is not reader]
-                    if not groups[group]:
-                        del groups[group]
-                if not groups:
-                    del self._readers[pattern]
+        for each in tuple(self._subscriptions):
+            if each[2] is reader:
+                with suppress(ValueError):
+                    self._subscriptions.remove(each)
 
     def nudge(self) -> None:
         """Let those who wait for a reader look again."""
-        with self._lock:
-            readers = [
-                each for groups in self._readers.values() for members in groups.values() for each in members
-            ]
-        for reader in readers:
+        for _, _, reader in tuple(self._subscriptions):
             reader.queue.nudge()
 
     def readers(self, name: str) -> list[MemoryPubSub]:
         """Who gets a message on `name`: every reader without a group, and of each group one in turn."""
         found: list[MemoryPubSub] = []
-        with self._lock:
-            for pattern, groups in self._readers.items():
-                if pattern != name and not subject_matches(pattern, name):
-                    continue
-                for group, members in groups.items():
-                    found += [members[next(self._turn) % len(members)]] if group else members
-        return found
+        groups: dict[tuple[str, str], list[MemoryPubSub]] = {}
+        for pattern, group, reader in tuple(self._subscriptions):
+            if pattern == name or subject_matches(pattern, name):
+                (groups.setdefault((pattern, group), []) if group else found).append(reader)
+        return found + [members[next(self._turn) % len(members)] for members in groups.values()]
 
 
 _hubs: dict[str, _Hub] = {}
-_hubs_lock = threading.Lock()
 
 
 def _hub(name: str) -> _Hub:
-    with _hubs_lock:
-        return _hubs.setdefault(name, _Hub())
+    return _hubs.setdefault(name, _Hub())
 
 
-def _forget() -> None:
-    """In the child of a fork."""
-    global _hubs_lock
-    _hubs_lock = threading.Lock()
-    _hubs.clear()
-
-
-lifetime.after_all(at_exit=lambda: None, in_child=_forget)
+lifetime.after_all(at_exit=lambda: None, in_child=_hubs.clear)

@@ -25,7 +25,7 @@ from tidings.nats.core.servers import parse_server
 from tidings.nats.errors import BadSubjectError, MaxPayloadError
 from tidings.nats.wire import check_queue
 from tidings.pubsub.background import background
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_limit
 from tidings.pubsub.config import NATS_KEYS
 from tidings.pubsub.errors import (
     ConfigError,
@@ -35,6 +35,7 @@ from tidings.pubsub.errors import (
     PubSubError,
     TopicError,
 )
+from tidings.pubsub.files import check_secret_file, tls_files
 from tidings.pubsub.nats_core import CoreWay
 from tidings.pubsub.outbox import Outbox
 from tidings.pubsub.settings import Settings, check_config
@@ -141,12 +142,9 @@ class NATSPubSub(PubSubBackend):
         try:
             self._background.call(self._open(options), limit + _SLACK)
         except (Error, TimeoutError, OSError) as error:
-            self._discard()
             reason = str(error) or f"no answer within {limit:g} s"
             raise ConnectError(f"cannot connect to {', '.join(servers)}: {reason}") from error
-        except BaseException:
-            self._discard()
-            raise
+        self._is_made()
 
     def publish(self, topic: AnyTopic, serialized_data: bytes) -> None:
         """Publish a message; see `PubSubBackend.publish`."""
@@ -167,7 +165,7 @@ class NATSPubSub(PubSubBackend):
         Raises as `PubSubBackend.flush`.
         """
         self._check_open()
-        check_timeout(timeout)
+        check_limit(timeout)
         try:
             self._background.call(self._within(timeout, self._way.flush), timeout + _SLACK)
         except TimeoutError as error:
@@ -189,6 +187,7 @@ class NATSPubSub(PubSubBackend):
             except BaseException:
                 await self.nc.close()
                 raise
+        self._background.inhabit(self)
         self._is_ready = True
 
     def _choose(self, client: Client) -> Way:
@@ -239,10 +238,16 @@ class NATSPubSub(PubSubBackend):
             self._lose(f"the connection is closed: {error}" if error else "the connection is closed", error)
             self._releasing = self.loop.create_task(self._release())
 
+    def loop_has_ended(self, error: BaseException) -> None:
+        """As `Endangered` says."""
+        self._lose(f"the event loop has ended: {error!r}", error)
+
     async def _release(self) -> None:
         self._stop_giving_up()
-        await self._way.close()
-        await self.nc.close()
+        try:
+            await self._way.close()
+        finally:
+            await self.nc.close()
 
     async def _end(self, timeout: float) -> None:
         """Bring out what was published, as far as that can be done in time, and close."""
@@ -323,14 +328,20 @@ def _options(settings: Settings) -> ConnectOptions:
         "reconnect_time_wait": _RECONNECT_WAIT,
         "max_reconnect_wait": _MOST_RECONNECT_WAIT,
     }
+    if settings["password"] is not None and settings["user"] is None:
+        raise ConfigError("NATSPubSub: key 'password' goes with 'user', which is missing")
     if (seed := settings["nkeys_seed"]) is not None:
         if seed.startswith("SU") and len(seed) == _SEED_LENGTH:
             options["nkeys_seed_str"] = seed
         else:
+            check_secret_file("NATSPubSub", "nkeys_seed", seed, "a seed (SU and 56 characters more)")
             options["nkeys_seed"] = seed
     if (jwt := settings["user_jwt"]) is not None:
         # JSON in base64 begins like that; anything else is a file, read at each connect.
-        options["user_jwt_cb"] = (lambda: jwt) if jwt.startswith("eyJ") else Path(jwt).read_text
+        is_jwt = jwt.startswith("eyJ")
+        if not is_jwt:
+            check_secret_file("NATSPubSub", "user_jwt", jwt, "a JWT")
+        options["user_jwt_cb"] = (lambda: jwt) if is_jwt else Path(jwt).read_text
     if (tls := _tls(settings)) is not None:
         options["tls"] = tls
     try:
@@ -344,22 +355,23 @@ _SEED_LENGTH = 58
 
 
 def _credentials(given: str | None) -> str | RawCredentials | None:
-    """The path of a creds file, or its content."""
-    return RawCredentials(given) if given is not None and "-----BEGIN" in given else given
+    """The path of a creds file, or its content. Raises ConfigError."""
+    if given is None:
+        return None
+    if "-----BEGIN" in given:
+        return RawCredentials(given)
+    check_secret_file("NATSPubSub", "user_credentials", given, "the content of a creds file")
+    return given
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | TLSOptions | None:
-    files = {
-        "ca_file": settings["tls_ca_cert"],
-        "cert_file": settings["tls_cert"],
-        "key_file": settings["tls_key"],
-    }
-    asked = settings["tls"]
-    if isinstance(asked, ssl.SSLContext):
-        return asked
-    if asked is False or (asked is None and not any(files.values())):
+    if isinstance(settings["tls"], ssl.SSLContext):
+        return settings["tls"]
+    if (files := tls_files("NATSPubSub", settings)) is None:
         return None
-    try:
-        return TLSOptions(**files, verify=settings["tls_verify"])
-    except ValueError as error:
-        raise ConfigError(f"NATSPubSub: key 'tls_key' goes with 'tls_cert': {error}") from None
+    return TLSOptions(
+        ca_file=files.get("tls_ca_cert"),
+        cert_file=files.get("tls_cert"),
+        key_file=files.get("tls_key"),
+        verify=settings["tls_verify"],
+    )

@@ -45,7 +45,7 @@ class CoreWay:
         self._lose = lose
         self._inflows: list[_Inflow] = []
         self._carrying: asyncio.Task[None] | None = None
-        self.outbox = EncodedOutbox(lambda: background.soon(self._carry_on))
+        self.outbox = EncodedOutbox(lambda: background.soon(self._carry_on), lambda: background.is_here)
         self.publish = self.outbox.publish
         self.is_back()
 

@@ -26,8 +26,8 @@ class Taken(NamedTuple):
 class EncodedOutbox(Outbox):
     """Whoever publishes hears at once of what is wrong, and the loop has little to do."""
 
-    def __init__(self, on_first: Callable[[], object]) -> None:
-        super().__init__(on_first)
+    def __init__(self, on_first: Callable[[], object], is_emptier: Callable[[], bool]) -> None:
+        super().__init__(on_first, is_emptier)
         self._encoder = Encoder()
         self._chunks: list[bytes] = []  # what the encoder had, and large payloads, in order
         self._chunks_size = 0
@@ -54,23 +54,26 @@ class EncodedOutbox(Outbox):
             Exception: what `end` was given.
         """
         size = len(payload)
-        with self._lock:
-            if self._size >= LIMIT or self._ended is not None:
-                self._wait_for_room(timeout)
-            is_first = not self._size
-            if size < _LARGE:
-                self._size = self._chunks_size + self._encoder.publish(topic, payload)
-            else:
-                self._add_large(topic, payload)
-            self.published += 1
-            self._payloads += size
+        deadline: float | None = None
+        while True:
+            with self._lock:
+                if self._size < LIMIT and self._ended is None:
+                    is_first = not self._size
+                    if size < _LARGE:
+                        self._size = self._chunks_size + self._encoder.publish(topic, payload)
+                    else:
+                        self._add_large(topic, payload)
+                    self.published += 1
+                    self._payloads += size
+                    break
+            deadline = self._wait_for_room(timeout, deadline)
         if is_first:
             self._on_first()
 
     def take_encoded(self) -> Taken | None:
-        """Everything gathered; None when there is nothing."""
+        """Everything gathered; None when there is nothing, until which it is to be called, as `take`."""
         with self._lock:
-            if not self._size:
+            if not self._chunks and not len(self._encoder):
                 return None
             self._cut()
             chunks, self._chunks = self._chunks, []
@@ -78,7 +81,7 @@ class EncodedOutbox(Outbox):
             messages = self.published - self._taken_messages
             payloads = self._payloads - self._taken_payloads
             self._taken_messages, self._taken_payloads = self.published, self._payloads
-            self._room.notify_all()
+        self._room.wake()
         return Taken(chunks, messages, payloads)
 
     def _add_large(self, subject: str, payload: bytes) -> None:
@@ -92,9 +95,7 @@ class EncodedOutbox(Outbox):
         line.publish(subject, b"")
         head = line.take().removesuffix(b"0\r\n\r\n")
         self._cut()
-        self._add(head + b"%d\r\n" % len(payload))
-        self._add(payload)
-        self._add(b"\r\n")
+        self._add(head + b"%d\r\n" % len(payload), payload, b"\r\n")
         self._size = self._chunks_size
 
     def _cut(self) -> None:
@@ -102,6 +103,7 @@ class EncodedOutbox(Outbox):
         if len(self._encoder):
             self._add(self._encoder.take())
 
-    def _add(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._chunks_size += len(chunk)
+    def _add(self, *chunks: bytes) -> None:
+        """In one step: nothing that a signal handler publishes may come between them."""
+        self._chunks += chunks
+        self._chunks_size += sum(map(len, chunks))

@@ -12,6 +12,7 @@ from tidings.nats import Client, ConnectionClosedError, Error, MaxPayloadError, 
 from tidings.nats.jetstream import JetStream, PubAck
 from tidings.nats.jetstream.errors import UnconfirmedError
 from tidings.nats.wire import check_subject
+from tidings.pubsub.background import Background
 from tidings.pubsub.outbox import Outbox
 
 __all__ = ["Storing"]
@@ -38,7 +39,7 @@ class Storing:
     Args:
         client: connected.
         js: its context.
-        soon: has the loop call a function, from any thread.
+        background: the loop.
         lose: called with how many messages were not stored, and why.
     """
 
@@ -46,10 +47,10 @@ class Storing:
         self,
         client: Client,
         js: JetStream,
-        soon: Callable[[Callable[[], object]], object],
+        background: Background,
         lose: Callable[[int, BaseException | None], None],
     ) -> None:
-        self.outbox = Outbox(lambda: soon(self._carry_on))
+        self.outbox = Outbox(lambda: background.soon(self._carry_on), lambda: background.is_here)
         self._client = client
         self._js = js
         self._lose = lose

@@ -57,7 +57,7 @@ class StreamWay:
         self._durable: str = settings["durable"] or settings["group_id"] or ""
         self._ack_wait: float = settings["ack_wait"]
         self._patience: float = settings["reconnect_timeout"]
-        self._storing = Storing(client, self._js, background.soon, lose)
+        self._storing = Storing(client, self._js, background, lose)
         self.outbox = self._storing.outbox
         self.publish = self._storing.publish
         self._name = self._durable or os.urandom(11).hex()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from tidings.pubsub.base import PubSubBackend
 from tidings.pubsub.config import KAFKA_KEYS, MEMORY_KEYS, NATS_KEYS, REDIS_KEYS
@@ -62,7 +62,13 @@ def pubsub(
     except ValueError:
         raise ConfigError(f"{source} cannot be read") from None  # its text may hold a password
     system, module, name, keys = _SCHEMES[scheme]
-    query = read_texts(f"the query of {source}", keys, dict(parse_qsl(parts.query, keep_blank_values=True)))
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.fragment or not all(name.isidentifier() for name, _ in pairs):
+        # Not shown: it may be the rest of a password.
+        raise ConfigError(
+            f"{source} has a # or a query that is not key=value; in a password # is %23, ? is %3F, / is %2F"
+        )
+    query = read_texts(f"the query of {source}", keys, dict(pairs))
     from_variables = read_variables(prefix, system, keys, environ)
     backend: type[Any] = getattr(import_module(f"tidings.pubsub.{module}"), name)
     made: PubSubBackend = backend({**from_variables, **_place(parts, keys), **query, **config})
@@ -73,9 +79,16 @@ def _place(parts: SplitResult, keys: tuple[Key, ...]) -> dict[str, Any]:
     """The key that says where."""
     bare = parts._replace(query="", fragment="").geturl()
     if keys is MEMORY_KEYS:
+        if parts.path.strip("/"):
+            raise ConfigError("a memory:// URL has a name and nothing behind it: memory://cameras")
         return {"name": parts.netloc} if parts.netloc else {}
     if keys is REDIS_KEYS:
         return {"url": bare}
+    if keys is KAFKA_KEYS and "@" in parts.netloc:
+        credentials, _, hosts = parts.netloc.rpartition("@")
+        user, _, password = credentials.partition(":")
+        who = {"user": unquote(user), "password": unquote(password) or None}
+        return {**_place(parts._replace(netloc=hosts), keys), **who}
     servers = bare.partition("://")[2].rstrip("/").split(",")
     if keys is NATS_KEYS:  # what holds for the first, TLS say, holds for all
         servers = [each if "://" in each else f"{parts.scheme}://{each}" for each in servers]

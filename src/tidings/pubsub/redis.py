@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from tidings.pubsub.base import PubSubBackend, as_bytes, check_timeout, closed
+from tidings.pubsub.base import PubSubBackend, as_bytes, check_limit, closed
 from tidings.pubsub.config import REDIS_KEYS
 from tidings.pubsub.errors import ConfigError, ConnectError, FlushError, MissingExtraError, PubSubError
+from tidings.pubsub.files import tls_files
 from tidings.pubsub.outbox import Entry, Outbox
 from tidings.pubsub.settings import Settings, check_config
 from tidings.pubsub.topic import AnyTopic, name_of
@@ -18,6 +19,7 @@ from tidings.pubsub.topic import AnyTopic, name_of
 try:
     import redis
     from redis.backoff import NoBackoff
+    from redis.connection import parse_url
     from redis.retry import Retry
 except ImportError as error:
     raise MissingExtraError(
@@ -64,9 +66,10 @@ class RedisPubSub(PubSubBackend):
         self._redis = _client(settings)
         super().__init__(settings, [address])
         self._publish_timeout: float = settings["publish_timeout"]
+        self._sender: threading.Thread | None = None
         self._has_news = threading.Event()
         self._is_done = threading.Event()  # the threads shall end
-        self._outbox = Outbox(self._has_news.set)
+        self._outbox = Outbox(self._has_news.set, lambda: threading.current_thread() is self._sender)
         self._handled = 0  # messages that were sent, or failed
         self._progress = threading.Condition()
         self._reading: Reading | None = None
@@ -74,13 +77,13 @@ class RedisPubSub(PubSubBackend):
         try:
             self._redis.ping()
         except (redis.RedisError, OSError) as error:
-            self._discard()
             self._redis.close()
             raise ConnectError(f"cannot connect to {address}: {error}") from error
         except BaseException:
-            self._discard()
+            self._redis.close()
             raise
         self._sender = self._in_thread(self._send_all)
+        self._is_made()
 
     def _subscribe(self, name: str) -> None:
         limit: float = self._settings["connect_timeout"]
@@ -110,7 +113,7 @@ class RedisPubSub(PubSubBackend):
         Raises as `PubSubBackend.flush`.
         """
         self._check_open()
-        check_timeout(timeout)
+        check_limit(timeout)
         if not self._wait_until_sent(timeout):
             self._check_open()
             raise FlushError(f"{self!r} did not answer within {timeout:g} s to all that was published")
@@ -128,9 +131,10 @@ class RedisPubSub(PubSubBackend):
         while not self._is_done.is_set():
             self._has_news.wait()
             self._has_news.clear()
-            for batch in _batches(self._outbox.take()):
-                self._deliver(batch)
-                self._note_handled(len(batch))
+            while entries := self._outbox.take():
+                for batch in _batches(entries):
+                    self._deliver(batch)
+                    self._note_handled(len(batch))
         if left := len(self._outbox.take()):
             self._note_failed(left, None, "did not arrive")
         if self._ended is not closed:
@@ -153,8 +157,10 @@ class RedisPubSub(PubSubBackend):
             try:
                 answers = self._send(batch)
             except (redis.RedisError, OSError) as error:
-                if self._settings["streams"]:
-                    continue  # at least once
+                if self._settings["streams"]:  # at least once
+                    away_since = away_since or time.monotonic()
+                    self._pause_or_lose(away_since, error)
+                    continue
                 self._note_failed(len(batch), error, "may not have arrived, since the connection was lost")
                 return
             if refused := [answer for answer in answers if isinstance(answer, Exception)]:
@@ -218,7 +224,8 @@ class RedisPubSub(PubSubBackend):
     def _finish(self, timeout: float) -> None:
         is_sent = self._wait_until_sent(timeout)
         self._stop()
-        self._sender.join(_SLACK)
+        if self._sender is not None:
+            self._sender.join(_SLACK)
         self._release()
         if not is_sent:
             raise FlushError(
@@ -270,31 +277,30 @@ def _address(url: str) -> str:
 def _client(settings: Settings) -> redis.Redis:
     """A client that connects when it is first used. Raises ConfigError."""
     url: str = settings["url"]
-    files = {
-        "ssl_ca_certs": settings["tls_ca_cert"],
-        "ssl_certfile": settings["tls_cert"],
-        "ssl_keyfile": settings["tls_key"],
-    }
     options: dict[str, Any] = {
         "username": settings["user"],
         "password": settings["password"],
         "db": settings["db"],
         "socket_connect_timeout": settings["connect_timeout"],
         "socket_timeout": settings["connect_timeout"],
-        "socket_keepalive": True,
+        "socket_keepalive": True if not url.startswith("unix:") else None,
         "protocol": 2,
         "retry": Retry(NoBackoff(), 0),  # it is ours to know what is in doubt
     }
-    asks_for_tls = settings["tls"] if settings["tls"] is not None else any(files.values())
-    if asks_for_tls and url.startswith("redis://"):
+    files = tls_files("RedisPubSub", settings)
+    if files is not None and url.startswith("redis://"):
         url = "rediss://" + url.removeprefix("redis://")
     if url.startswith("rediss://"):
-        options |= files
+        files = files or {}
+        options["ssl_ca_certs"] = files.get("tls_ca_cert")
+        options["ssl_certfile"] = files.get("tls_cert")
+        options["ssl_keyfile"] = files.get("tls_key")
         if not settings["tls_verify"]:
             options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    given = {name: value for name, value in options.items() if value is not None}
     try:
-        return redis.Redis.from_url(
-            url, **{name: value for name, value in options.items() if value is not None}
-        )
+        # What is a key comes before what the URL says.
+        pool = redis.ConnectionPool(**{**parse_url(url), **given})  # type: ignore[no-untyped-call]
     except (ValueError, TypeError) as error:
         raise ConfigError(f"RedisPubSub: key 'url' cannot be used ({type(error).__name__})") from None
+    return redis.Redis.from_pool(pool)

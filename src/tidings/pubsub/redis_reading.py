@@ -96,6 +96,7 @@ class StreamReading:
         self._ack_wait: float = settings["ack_wait"]
         self._block = int(1000 * min(_WAIT, settings["connect_timeout"] / 2))
         self._positions: dict[Any, Any] = {}  # of each stream: the last entry that was read
+        self._new: deque[tuple[str, Any]] = deque()  # the same, of those that `read` shall take up
         self._held: dict[Token, Held] = {}
         self._done: deque[Token] = deque()
         self._look_at = 0.0
@@ -104,14 +105,10 @@ class StreamReading:
         """Note where the stream ends now, or where its group is."""
         if self._group is None:
             last: Any = self._redis.xrevrange(name, count=1)
-            self._positions = {**self._positions, name: last[0][0] if last else "0-0"}
+            self._new.append((name, last[0][0] if last else "0-0"))
             return
-        try:
-            self._redis.xgroup_create(name, self._group, id="$", mkstream=True)
-        except redis.ResponseError as error:
-            if not str(error).startswith("BUSYGROUP"):
-                raise
-        self._positions = {**self._positions, name: ">"}
+        self._create_group(name, "$")
+        self._new.append((name, ">"))
 
     def wait_for(self, name: str, timeout: float) -> bool:
         """The server has answered already."""
@@ -119,20 +116,41 @@ class StreamReading:
 
     def read(self) -> None:
         """Take what was added, acknowledge what is done, and claim what others left."""
-        positions = self._positions
+        while self._new:
+            name, position = self._new.popleft()
+            self._positions[name] = position
         if self._group is None:
-            answer: Any = self._redis.xread(positions, count=_COUNT, block=self._block)
+            answer: Any = self._redis.xread(self._positions, count=_COUNT, block=self._block)
         else:
-            self._acknowledge(self._group)
-            if time.monotonic() >= self._look_at:
-                self._look_at = time.monotonic() + self._ack_wait / _SIGNS
-                self._keep_and_claim(self._group)
-            answer = self._redis.xreadgroup(self._group, self._me, positions, count=_COUNT, block=self._block)
+            answer = self._read_in_group(self._group)
         for key, entries in answer or ():
             name = key.decode()
             self._take(name, entries)
             if self._group is None:
                 self._positions[name] = entries[-1][0]
+
+    def _read_in_group(self, group: str) -> Any:
+        try:
+            self._acknowledge(group)
+            if time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + self._ack_wait / _SIGNS
+                self._keep_and_claim(group)
+            return self._redis.xreadgroup(group, self._me, self._positions, count=_COUNT, block=self._block)
+        except redis.ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+        # The server lost it, with all that it had: what is there now came since.
+        for name in self._positions:
+            self._create_group(name, "0")
+        return ()
+
+    def _create_group(self, name: str, start: str) -> None:
+        assert self._group is not None
+        try:
+            self._redis.xgroup_create(name, self._group, id=start, mkstream=True)
+        except redis.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
 
     def settle(self, token: Token) -> None:
         """A loop body is done with an entry."""

@@ -15,6 +15,7 @@ __all__ = [
     "COMMON",
     "COUNT",
     "FLAG",
+    "MOST_SECONDS",
     "NUMBER",
     "PATH",
     "SECONDS",
@@ -32,6 +33,9 @@ __all__ = [
 
 Settings: TypeAlias = Mapping[str, Any]
 """A config that was checked: every key is there."""
+
+MOST_SECONDS = 1_000_000
+"""No timeout is longer: every system can count so far."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,17 @@ def check_config(backend: str, keys: Sequence[Key], config: Mapping[str, Any]) -
         ConfigError: a key that there is not, or whose value cannot work; the text names it.
     """
     if not isinstance(config, Mapping):
-        raise ConfigError(f"the config of {backend} is a dict, as get_…_config() returns, not {config!r}")
+        raise ConfigError(
+            f"the config of {backend} is a dict, as get_…_config() returns, not {type(config).__name__}; "
+            "for a URL there is tidings.pubsub.pubsub(url)"
+        )
     names = [key.name for key in keys]
     unknown = [name for name in config if name not in names]
     if unknown:
         raise ConfigError(
             f"{backend} knows no key {', '.join(map(repr, unknown))}; its keys are {', '.join(names)}"
         )
-    found = {}
+    found = _Checked()
     for key in keys:
         value = config.get(key.name)
         if value is None:
@@ -93,6 +100,13 @@ def check_config(backend: str, keys: Sequence[Key], config: Mapping[str, Any]) -
         except (TypeError, ValueError) as error:
             raise ConfigError(f"{backend}: key {key.name!r} {_complaint(key, value, error)}") from None
     return found
+
+
+class _Checked(dict[str, Any]):
+    """A checked config, which tools that show variables, for a traceback say, show without its secrets."""
+
+    def __repr__(self) -> str:
+        return f"<the config of a backend: {', '.join(self)}>"
 
 
 def read_variables(
@@ -178,7 +192,7 @@ _FLAGS = {
 
 
 def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST_SECONDS:
         raise TypeError
     return float(value)
 
@@ -234,7 +248,7 @@ def choice(*values: str) -> Kind:
 TEXT = Kind("a text", _text, str)
 PATH = Kind("the path of a file", _path, str)
 FLAG = Kind("true or false", _flag, _read_flag)
-SECONDS = Kind("a number of seconds above 0", _seconds, float)
+SECONDS = Kind(f"a number of seconds above 0, at most {MOST_SECONDS}", _seconds, float)
 COUNT = Kind("a whole number from 1", _count, int)
 NUMBER = Kind("a whole number from 0", _number, int)
 SERVERS = Kind("a list of servers, or a text with commas between them", _servers, _read_list)

@@ -1,28 +1,38 @@
 """`TestApp`: an App in a test."""
 
-from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = ["TestApp"]
 
-AppT = TypeVar("AppT", bound=AbstractAsyncContextManager[Any])
+
+class _StartsAndStops(Protocol):
+    async def start(self, **options: Any) -> None: ...
+    async def stop(self) -> None: ...
+
+
+AppT = TypeVar("AppT", bound=_StartsAndStops)
 
 
 class TestApp(Generic[AppT]):
     """Runs an App's lifespan and hooks around a test, beside the test brokers of its brokers::
 
-    async with TestNatsBroker(broker) as br, TestApp(app):
+    async with TestNatsBroker(broker) as br, TestApp(app, model="small"):
         await br.publish(order, "orders")
+
+    Args:
+        app: the App.
+        options: those that its hooks ask for.
     """
 
     __test__ = False
 
-    def __init__(self, app: AppT) -> None:
+    def __init__(self, app: AppT, **options: Any) -> None:
         self.app = app
+        self._options = options
 
     async def __aenter__(self) -> AppT:
-        await self.app.__aenter__()
+        await self.app.start(**self._options)
         return self.app
 
     async def __aexit__(
@@ -31,4 +41,4 @@ class TestApp(Generic[AppT]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self.app.__aexit__(kind, error, trace)
+        await self.app.stop()

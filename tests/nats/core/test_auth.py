@@ -416,6 +416,22 @@ class TestWhatIsWrong:
     async def test_a_public_key_for_a_seed(self, server: NatsServer, key: Key) -> None:
         assert "is no seed" in await self.refused(server.url, nkeys_seed_str=key.public)
 
+    @pytest.mark.parametrize("form", ["text", "seed", "pair", "bare"])
+    async def test_what_stands_in_a_file_in_the_place_of_its_path(
+        self, trusting: NatsServer, operator: Operator, key: Key, form: str
+    ) -> None:
+        jwt = operator.user(key)
+        options: dict[str, Any] = {
+            "text": {"user_credentials": creds_text(jwt, key.seed)},
+            "seed": {"nkeys_seed": key.seed},
+            "pair": {"user_credentials": (jwt, key.seed)},
+            "bare": {"user_credentials": f" {jwt}"},
+        }[form]
+        text = await self.refused(trusting.url, **options)
+        assert "takes the path of a file" in text
+        assert key.seed[:10] not in text
+        assert jwt[:10] not in text
+
     async def test_a_callback_of_another_type(self, trusting: NatsServer) -> None:
         assert "gave int" in await self.refused(trusting.url, user_credentials=lambda: 5)
         assert "gave int" in await self.refused(trusting.url, nkeys_seed=lambda: 5)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from tests.nats.core.gathering import eventually
+from tests.proxy import Proxy
 
 from tidings.nats import ConnectionClosedError, PossiblyLostError, connect
 from tidings.nats.server import NatsServer
@@ -55,3 +56,38 @@ async def test_what_is_lost_with_the_connection_is_reported(nats_server: NatsSer
     (lost,) = [error for error in errors if isinstance(error, PossiblyLostError)]
     assert (lost.messages, lost.bytes) == (2, 3)
     await client.close()
+
+
+async def test_parts_go_to_the_socket_as_they_are(nats_url: str) -> None:
+    body = bytes(range(256)) * 4096
+    parts: list[bytes | memoryview] = [b"PUB a 1048576\r\n", memoryview(body), b"\r\nPUB a 1\r\n", b"x\r\n"]
+    async with await connect(nats_url) as client:
+        sub = await client.subscribe("a")
+        await client.publish("a", b"before")
+        assert client.writer.write_parts(parts, (2, len(body) + 1))
+        await client.publish("a", b"after")
+        assert [(await sub.next_msg(10)).data for _ in range(4)] == [b"before", body, b"x", b"after"]
+        assert (client.stats.out_msgs, client.stats.out_bytes) == (4, len(body) + 12)
+
+
+async def test_parts_are_left_to_the_caller_while_the_connection_is_away(nats_server: NatsServer) -> None:
+    async with await connect(nats_server.url) as client:
+        await asyncio.to_thread(nats_server.kill)
+        await eventually(lambda: client.is_reconnecting)
+        assert not client.writer.write_parts(TWO, (2, 3))
+        assert client.stats.out_msgs == 0
+    assert not client.writer.write_parts(TWO, (2, 3))
+
+
+async def test_parts_are_left_to_the_caller_while_the_socket_is_full(nats_url: str) -> None:
+    async with Proxy(nats_url) as proxy, await connect(proxy.url) as client:
+        await client.flush(10)
+        with proxy.deaf():
+            written = 0
+            while client.writer.write_parts(
+                [b"PUB a 1000000\r\n", bytes(1_000_000), b"\r\n"], (1, 1_000_000)
+            ):
+                written += 1
+                assert written < 1000
+        await client.flush(20)
+        assert client.stats.out_msgs == written

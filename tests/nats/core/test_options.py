@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import typing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -123,8 +124,17 @@ def test_a_callback_can_be_called(name: str, value: object) -> None:
 
 def test_secrets_are_not_shown() -> None:
     headers = {"Authorization": "Bearer b3arer"}
-    shown = repr(Options(user="ada", password="sesame", token="t0ken", ws_connection_headers=headers))
-    assert not any(secret in shown for secret in ("ada", "sesame", "t0ken", "b3arer"))
+    proxied = partial(through_proxy, "socks5://eve:pr0xy@h")
+    shown = repr(
+        Options(
+            user="ada", password="sesame", token="t0ken", ws_connection_headers=headers, transport=proxied
+        )
+    )
+    assert not any(secret in shown for secret in ("ada", "sesame", "t0ken", "b3arer", "pr0xy"))
+
+
+async def through_proxy(proxy: str, host: str, port: int, protocol: object) -> None:
+    raise NotImplementedError
 
 
 @pytest.mark.parametrize("value", ["X-A: b", 5, [("X-A", "b")]], ids=repr)

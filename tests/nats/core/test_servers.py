@@ -79,6 +79,26 @@ def test_what_is_no_url_of_a_server(url: str, complaint: str) -> None:
         parse_server(url)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://ada:sec:ret@h:port",
+        "nats://ada:sec/ret@h",
+        "nats://ada:sec#ret@h",
+        "nats://ada:sec@ret@h:port",
+        "nats://ada:sec://ret@h:port",
+        "ada:sec://ret@h:port",
+        "nats://ada:sec",
+        "nats://sec://ret@h:port",
+    ],
+)
+def test_the_complaint_shows_no_credentials(url: str) -> None:
+    with pytest.raises(ValueError, match="server") as caught:
+        parse_server(url)
+    assert "sec" not in str(caught.value)
+    assert "ret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", [None, 4222, b"nats://h", ("h", 4222)])
 def test_a_url_is_text(url: object) -> None:
     with pytest.raises(TypeError, match="str"):
@@ -129,6 +149,14 @@ class TestServerPool:
         pool = ServerPool("wss://a/nats", shuffle=False)
         (a,) = pool
         assert pool.discover(["b:1", "c", "nats://d"], a) == ["wss://b:1/nats", "wss://c:443/nats"]
+
+    def test_one_that_is_named_with_tls_is_not_spoken_to_without(self) -> None:
+        pool = ServerPool("nats://a", shuffle=False)
+        (a,) = pool
+        assert pool.discover(["tls://b:1", "nats://c:1"], a) == ["tls://b:1", "nats://c:1"]
+        pool = ServerPool("ws://a/nats", shuffle=False)
+        (a,) = pool
+        assert pool.discover(["wss://b:1", "ws://c:1"], a) == ["wss://b:1/nats", "ws://c:1/nats"]
 
     def test_discovered_servers_go_when_they_are_named_no_more(self) -> None:
         pool = ServerPool("a,b", shuffle=False)

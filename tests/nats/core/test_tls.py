@@ -384,6 +384,13 @@ class TestOptions:
                 TLSOptions(**given).context()
             assert "sesame" not in str(caught.value)
 
+    @pytest.mark.parametrize("name", ["ca_file", "cert_file", "key_file"])
+    def test_what_stands_in_a_file_in_the_place_of_its_path(self, name: str) -> None:
+        pem = "-----BEGIN PRIVATE KEY-----\nsesame\n-----END PRIVATE KEY-----\n"
+        with pytest.raises(ValueError, match=f"{name} takes the path") as caught:
+            TLSOptions(**{"cert_file": "c", name: pem})
+        assert "sesame" not in str(caught.value)
+
     async def test_a_wrong_type_is_refused(self) -> None:
         with pytest.raises(TypeError, match="tls is"):
             await connect(tls=True)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from tests.nats.jetstream.pulling import Pulled, eventually
 from tests.peers import Peer
 
 from tidings.nats import connect
-from tidings.nats.errors import ConnectionClosedError
+from tidings.nats.errors import ConnectionClosedError, DrainTimeoutError
 from tidings.nats.jetstream import ConsumerConfig, JetStreamMsg, OrderedSubscription, PushSubscription
 from tidings.nats.jetstream.errors import ConfigError, NoHeartbeatError, StreamNotFoundError
 
@@ -87,6 +87,45 @@ async def test_flow_control_lets_the_server_go_on(nats_url: str, name: str) -> N
                 break
         assert (await stream.info()).state.messages == 301
         await sub.unsubscribe()
+
+
+@pytest.mark.parametrize("end", ["in_time", "too_late", "cancelled"])
+async def test_a_drain_leaves_no_consumer_however_it_ends(nats_url: str, name: str, end: str) -> None:
+    async with numbered(nats_url, name, 3) as (client, stream):
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(message: JetStreamMsg) -> None:
+            begun.set()
+            await go_on.wait()
+
+        config = ConsumerConfig(inactive_threshold=3600)  # else the server would see to it in seconds
+        sub = await client.jetstream().subscribe(f"{name}.>", cb=slow, config=config)
+        await begun.wait()
+        draining = asyncio.create_task(sub.drain(0.01 if end == "too_late" else 60))
+        await eventually(lambda: sub.is_draining)
+        if end == "in_time":
+            go_on.set()
+            await draining
+        elif end == "too_late":
+            with pytest.raises(DrainTimeoutError):
+                await draining
+        else:
+            draining.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await draining
+        go_on.set()
+        async with asyncio.timeout(20):
+            while [each async for each in stream.consumer_names()]:
+                await client.flush()
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+async def test_a_limit_that_is_reached_already_deletes_too(nats_url: str, name: str, limit: int) -> None:
+    async with numbered(nats_url, name, 2) as (client, stream):
+        sub = await client.jetstream().subscribe(f"{name}.>")
+        await eventually(lambda: sub.pending_msgs == 2)
+        await sub.unsubscribe(limit)
+        assert [each async for each in stream.consumer_names()] == []
 
 
 async def test_members_of_a_queue_share(nats_url: str, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.nats.core.gathering import Gathered, eventually, leaves_nothing
 from tests.nats.services.calling import Gate, double, unique
+from tests.peers import Peer, Welcoming
 
 from tidings.nats import (
     Client,
@@ -269,6 +270,32 @@ class TestTheEnd:
                 pass
             (error,) = await errors.reach()
             assert "done, but" in str(error)
+
+    @pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="came with Python 3.12")
+    async def test_in_a_loop_whose_tasks_begin_at_once(self, nats_url: str) -> None:
+        """The end must be known before it begins, or whoever is told of it begins another."""
+        done, lost = Gathered(), Gathered()
+
+        async def stop(service: Service) -> None:
+            done(len(service.endpoints))
+            await service.stop()
+
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined,unused-ignore]
+        try:
+            async with Peer(Welcoming()) as peer:
+                client = await connect(
+                    peer.url, disconnected_cb=lost, reconnect_to_server_handler=lambda *_: (None, 3600)
+                )
+                service = await client.add_service("eager", "1.0.0", done_handler=stop)
+                await service.add_endpoint("echo", lambda request: request.data)
+                peer.sides[0].cut()
+                await lost.reach()
+                await service.stop()
+                await client.close()
+        finally:
+            loop.set_task_factory(None)
+        assert done == [1]
 
     async def test_a_stop_that_takes_too_long(self, nats_url: str) -> None:
         subject, gate, done = unique(), Gate(), Gathered()

@@ -1,5 +1,7 @@
 """The broker within the process: what NATS does, at the speed of an event loop and without a server."""
 
+from tidings.messaging.response import Response as MemoryResponse
+
 from .broker import MemoryBroker
 from .message import MemoryMessage, MemoryMsg
 from .options import MemoryDestination, MemorySource
@@ -12,6 +14,7 @@ __all__ = [
     "MemoryMessage",
     "MemoryMsg",
     "MemoryPublisher",
+    "MemoryResponse",
     "MemoryRoute",
     "MemoryRouter",
     "MemoryServer",

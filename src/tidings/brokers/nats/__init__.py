@@ -6,6 +6,7 @@ from .broker import NatsBroker
 from .endpoints import NatsEndpoint
 from .message import NatsMessage
 from .options import KvWatch, NatsDestination, NatsSource, ObjWatch, Pull
+from .response import NatsResponse
 from .router import NatsPublisher, NatsRoute, NatsRouter
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "NatsObjectMessage",
     "NatsPublisher",
     "NatsRequestMessage",
+    "NatsResponse",
     "NatsRoute",
     "NatsRouter",
     "NatsSource",

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tidings.nats.core import events
+from tidings.nats.core.callbacks import check_loop
 from tidings.nats.core.inbox import new_inbox
 from tidings.nats.core.inbox_requests import ReplyStream, is_empty
 from tidings.nats.core.lifeline import Lifeline
@@ -96,6 +97,7 @@ class Connection(Lifeline):
             PermissionsError: the server refuses the request, or the subject of its reply.
             BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError: as `publish`.
         """
+        check_loop(self._loop)
         if old_style:
             self._check_open()
             return await self._asker.ask(self.new_inbox(), subject, payload, timeout, headers)
@@ -250,11 +252,16 @@ class Connection(Lifeline):
         """Close now: what was gathered is written, what was delivered and not handled is dropped.
 
         Running callbacks are cancelled, waiting calls raise ConnectionClosedError. What a slow or absent
-        server does not take within a second is lost, and reported to the error callback. Idempotent.
+        server does not take within a second is lost, and reported to the error callback. Idempotent; while
+        somebody else ends the client it waits for that, unless it is called from a callback.
         """
-        if not self._life.move(Move.CLOSE):
+        if self._closed.done():
             return
-        await self._shut()
+        check_loop(self._loop)
+        if self._life.move(Move.CLOSE):
+            await self._shut()
+        else:
+            await self._ended_by_another()
 
     async def __aenter__(self) -> Self:
         return self
@@ -281,7 +288,7 @@ class Connection(Lifeline):
 
     async def _drain(self, timeout: float) -> None:
         if not self._life.move(Move.DRAIN):
-            await asyncio.shield(self._closed)  # somebody else drains or closes
+            await self._ended_by_another()
             return
         try:
             async with asyncio.timeout(timeout):
@@ -296,6 +303,12 @@ class Connection(Lifeline):
         finally:
             if self._life.move(Move.DRAINED):
                 await self._shut()
+
+    async def _ended_by_another(self) -> None:
+        """Wait until who drains or closes is done with it, but not in a callback: that is waited for."""
+        current = asyncio.current_task()
+        if not (self._callbacks.runs_in(current) or self._subscriptions.runs_in(current)):
+            await asyncio.shield(self._closed)
 
     async def _deliver(self, timeout: float) -> None:
         """Have a server confirm what was published, the next one if this one is lost before it got all."""
@@ -322,6 +335,7 @@ class Connection(Lifeline):
         """Release everything. The state is CLOSED already."""
         encoder = self._writer.encoder
         encoder.refusal = self._closed_error
+        self._way_back.stop()
         self._stop_coming_back()
         workers = self._subscriptions.close()
         if self._replies is not None:
@@ -344,10 +358,11 @@ class Connection(Lifeline):
         finally:
             self._writer.close()
             self._callbacks.notify(self.options.closed_cb)
-            await self._callbacks.finish(_CLOSE_PATIENCE)
-            self._events.emit(events.Closed(self._last_error))
-            self._events.end()
-            if not self._closed.done():
+            try:
+                await self._callbacks.finish(_CLOSE_PATIENCE)
+            finally:
+                self._events.emit(events.Closed(self._last_error))
+                self._events.end()
                 self._closed.set_result(None)
 
     def _open_replies(self) -> Replies:

@@ -56,7 +56,7 @@ def read_creds(path: str | os.PathLike[str]) -> tuple[str, str]:
     Raises:
         InvalidUserCredentialsError: it cannot be read, or is no creds file.
     """
-    source = f"user_credentials {os.fspath(path)!r}"
+    source = _named("user_credentials", path)
     return split_creds(_read(path, source), source)
 
 
@@ -82,7 +82,7 @@ def read_seed(path: str | os.PathLike[str], option: str = "nkeys_seed") -> str:
     Raises:
         InvalidUserCredentialsError: it cannot be read, or holds no seed.
     """
-    source = f"{option} {os.fspath(path)!r}"
+    source = _named(option, path)
     for line in _read(path, source).splitlines():
         if re.fullmatch(r"S[A-Z2-7]{40,}", word := line.strip()):
             return word
@@ -95,7 +95,7 @@ def read_jwt(path: str | os.PathLike[str]) -> str:
     Raises:
         InvalidUserCredentialsError: it cannot be read, or holds none.
     """
-    source = f"user_credentials {os.fspath(path)!r}"
+    source = _named("user_credentials", path)
     text = _read(path, source)
     jwt = dict(re.findall(_SECTION, text)).get(_JWT) or text.strip()
     if jwt.count(".") != 2 or len(jwt.split()) != 1:
@@ -137,6 +137,25 @@ class UserKey:
 def encode_signature(signature: bytes) -> str:
     """The 64 bytes of a signature in base64 for URLs, without padding."""
     return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+
+
+# What stands in a file of credentials: a seed, a JWT, the line before either; a path has no line break.
+_CONTENT = r"\A\s*(?:S[A-Z2-7]{40,}|eyJ[\w-]+\.|-{3,}\s*BEGIN )|\n"
+
+
+def _named(option: str, path: str | os.PathLike[str]) -> str:
+    """How errors call the file at `path`, which `option` names.
+
+    Raises:
+        InvalidUserCredentialsError: it is what stands in such a file, and shall not stand in an error.
+    """
+    name = os.fspath(path)
+    if re.search(_CONTENT, name):
+        raise InvalidUserCredentialsError(
+            f"{option} takes the path of a file, and was given what stands in one: a seed goes to "
+            "nkeys_seed_str, the text of a creds file to user_credentials=RawCredentials(text)"
+        )
+    return f"{option} {name!r}"
 
 
 def _read(path: str | os.PathLike[str], source: str) -> str:

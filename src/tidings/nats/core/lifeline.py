@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidings.nats.core import events
-from tidings.nats.core.callbacks import Callbacks, start_task
+from tidings.nats.core.callbacks import Callbacks, check_loop, start_task
 from tidings.nats.core.inbox import check_prefix
 from tidings.nats.core.inbox_requests import Asker, Inbox
 from tidings.nats.core.link import Link, Mark, is_harmless, is_passing, open_link, server_error
@@ -54,6 +54,7 @@ class Lifeline(Status):
         self._pool = ServerPool(servers, shuffle=not options.no_randomize)
         self._life = Lifecycle()
         self._link: Link | None = None
+        self._left: Link | None = None  # still to be ended: it has to confirm what was written to it
         self._info: dict[str, Any] = {}
         self._last_error: Exception | None = None
         self._replies: Replies | None = None
@@ -88,8 +89,7 @@ class Lifeline(Status):
             link = await connect_once(self._pool, self._open_link)
         except NoServersError as error:
             if not (self.options.retry_on_failed_connect and self.options.allow_reconnect):
-                self._life.move(Move.FAILED)
-                self._events.end()
+                self._give_up_opening()
                 raise
             self._last_error = error
             self._life.move(Move.RETRY)
@@ -97,11 +97,15 @@ class Lifeline(Status):
             self._coming_back = start_task(self._come_back(error))
             return
         except BaseException:
-            self._life.move(Move.FAILED)
-            self._events.end()
+            self._give_up_opening()
             raise
         self._establish(link)
         self._events.emit(events.Connected(link.server.address))
+
+    def _give_up_opening(self) -> None:
+        self._life.move(Move.FAILED)
+        self._events.end()
+        self._closed.set_result(None)
 
     async def force_reconnect(self) -> None:
         """Leave this server in an orderly way and connect again, to another one if there is one.
@@ -285,11 +289,11 @@ class Lifeline(Status):
     def _on_lost(self, link: Link, reason: Exception | None) -> None:
         if link is not self._link:
             return  # it never came so far as to be used, or was left before it ended
+        self._stop_coming_back()
         self._unlink(link, reason)
         # A drain comes back when it has something to deliver; a callback may have to wait for that to end.
         is_waited_for = self.is_draining and self.options.reconnect_buffer_policy == "block"
         if self.is_reconnecting or is_waited_for:
-            self._stop_coming_back()
             self._coming_back = start_task(self._come_back(reason, link))
 
     def _unlink(self, link: Link, reason: Exception | None) -> None:
@@ -307,6 +311,8 @@ class Lifeline(Status):
         self._events.emit(events.Disconnected(reason))
         if link.is_lost:
             self._count_lost(link)
+        else:
+            self._left = link
         self._way_back.ended(link.server, self._loop.time() - self._established_at)
 
     def _hold_publishes(self) -> None:
@@ -316,7 +322,7 @@ class Lifeline(Status):
             self._writer.encoder.refusal = self._nothing_is_held
 
     def _count_lost(self, link: Link) -> None:
-        messages, size = link.unconfirmed
+        messages, size = link.take_unconfirmed()
         if messages:
             self._lost_msgs += messages
             self._lost_bytes += size
@@ -325,7 +331,14 @@ class Lifeline(Status):
     async def _retire(self, link: Link) -> None:
         if not link.is_lost:
             await link.retire(_RETIRE_PATIENCE)
-            self._count_lost(link)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """End the link that was left, and tell what may be lost with it."""
+        left, self._left = self._left, None
+        if left is not None:
+            left.abort()
+            self._count_lost(left)
 
     async def _come_back(self, reason: Exception | None, left: Link | None = None) -> None:
         is_wanted = self.options.allow_reconnect or (left is not None and not left.is_lost)
@@ -336,6 +349,8 @@ class Lifeline(Status):
                 raise ConnectionClosedError("the connection was lost and allow_reconnect is off") from reason
             link = await self._way_back.find(self._info, reason)
         except Exception as error:
+            if self.is_closed:  # by a function of the user's that was asked on the way
+                return
             self._last_error = error
             self._callbacks.report(error)
             if self._life.move(Move.FAILED):
@@ -392,6 +407,7 @@ class Lifeline(Status):
         for task in tasks:
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
+        self._let_go()  # the task may not have begun
 
     async def _shut(self) -> None:
         """Release everything. The state is CLOSED already."""
@@ -410,6 +426,7 @@ class Lifeline(Status):
         return error
 
     def _check_open(self) -> None:
+        check_loop(self._loop)
         if self.is_closed:
             raise self._closed_error()
 

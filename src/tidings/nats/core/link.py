@@ -113,7 +113,10 @@ class Link(asyncio.BufferedProtocol):
             events, failure = error.events, error
         self._wake()
         for event in events:
-            self._handle(event)
+            try:
+                self._handle(event)
+            except Exception as error:
+                self._blame(event, error)
         if failure is not None:
             self.abort(failure)
 
@@ -182,6 +185,14 @@ class Link(asyncio.BufferedProtocol):
             self._written = published
             self._transport.write(data)
 
+    def write_parts(self, parts: Sequence[bytes | memoryview], published: Mark) -> None:
+        """`write` for what lies in several places, which must not change any more."""
+        if self._transport is not None:
+            self._written = published
+            # The last one by `write`: asyncio's `writelines` may not say that the socket is full (3.13.0).
+            self._transport.writelines(parts[:-1])
+            self._transport.write(parts[-1])
+
     def confirm(self, published: Mark) -> None:
         """What was `published` until now is no concern of this link."""
         self._written = self._confirmed = published
@@ -191,10 +202,13 @@ class Link(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
-    @property
-    def unconfirmed(self) -> Mark:
-        """How much was written since what the last PONG proves to have arrived; perhaps it is lost."""
-        return self._written[0] - self._confirmed[0], self._written[1] - self._confirmed[1]
+    def take_unconfirmed(self) -> Mark:
+        """How much was written since what the last PONG proves to have arrived; perhaps it is lost.
+
+        It is told once.
+        """
+        before, self._confirmed = self._confirmed, self._written
+        return self._written[0] - before[0], self._written[1] - before[1]
 
     @property
     def max_payload(self) -> int:
@@ -391,7 +405,16 @@ class Link(asyncio.BufferedProtocol):
 
     def _wake(self) -> None:
         for route in self._parser.take_touched():
-            route.wake()
+            try:
+                route.wake()
+            except Exception as error:  # the others' messages came too
+                self._blame(route, error)
+
+    def _blame(self, culprit: object, error: Exception) -> None:
+        """A fault of ours in handling what came is told, and costs nobody the connection."""
+        self._loop.call_exception_handler(
+            {"message": f"{culprit!r} of {self.server} was not handled", "exception": error, "protocol": self}
+        )
 
     def _handle(self, event: Event) -> None:
         if self._handshake is not None:

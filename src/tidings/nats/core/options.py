@@ -158,6 +158,7 @@ class Options(Record):
             "signature_cb",
             "user_jwt_cb",
             "ws_connection_headers",
+            "transport",  # may be a partial that holds a proxy's password
         )
     )
 

@@ -19,6 +19,7 @@ from tidings.nats.core.options import Options, ReconnectHandler
 from tidings.nats.core.servers import Server, ServerPool
 from tidings.nats.errors import (
     AuthorizationError,
+    ConnectionClosedError,
     Error,
     InvalidUserCredentialsError,
     MissingExtraError,
@@ -180,6 +181,7 @@ class WayBack:
         self._tried: set[str] = set()  # addresses, in this round
         self._rounds = 0
         self._hurry: asyncio.Event | None = None
+        self._is_over = False
 
     def ended(self, server: Server, lived: float) -> None:
         """A link to `server` is gone after `lived` seconds; the others come before it now."""
@@ -195,6 +197,12 @@ class WayBack:
         if self._hurry is not None:
             self._hurry.set()
 
+    def stop(self) -> None:
+        """Nobody wants a server any more. It is noticed too where a task cannot be cancelled: by a function
+        of the user's that is asked on the way and closes the client, or swallows the cancellation.
+        """
+        self._is_over = True
+
     async def find(self, info: dict[str, Any], reason: Exception | None) -> Link:
         """Try the servers until one takes us.
 
@@ -206,15 +214,20 @@ class WayBack:
             AuthorizationError: a server refused us twice in a row for the same reason, and
                 ``ignore_auth_error_abort`` is off.
             NoServersError: no server is left; its cause is the last reason.
+            ConnectionClosedError: `stop` was called meanwhile.
         """
         told = f": {reason}" if reason is not None else ""
         self._reported.clear()
         while len(self._pool):
             server = await self._next(info)
+            self._check_wanted()
             self._tried.add(server.address)
             try:
-                return await self._open_link(server)
+                link = await self._open_link(server)
+                self._check_wanted(link)
+                return link
             except (OSError, Error) as error:
+                self._check_wanted()
                 reason, told = error, f"; the last: {_told(server, error)}"
                 logger.info("cannot reconnect: %s", _told(server, error))
                 if self._on_failed is not None:
@@ -227,6 +240,12 @@ class WayBack:
             f"cannot reconnect to NATS: no server is left, each had max_reconnect_attempts="
             f"{self._options.max_reconnect_attempts}{told}"
         ) from reason
+
+    def _check_wanted(self, link: Link | None = None) -> None:
+        if self._is_over:
+            if link is not None:
+                link.abort()
+            raise ConnectionClosedError("the client was closed on the way back")
 
     async def find_other(self, server: Server) -> Link | None:
         """Try every server but this one, once; None when none takes us. It counts as no attempt."""
@@ -286,6 +305,7 @@ class WayBack:
         self._tried.clear()
 
     async def _sleep(self, seconds: float) -> None:
+        self._check_wanted()
         self._hurry = asyncio.Event()
         try:
             async with asyncio.timeout(seconds):

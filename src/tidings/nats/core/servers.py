@@ -170,9 +170,10 @@ def _without_credentials(url: str) -> str:
 
     What follows a colon is left out: a URL cut in two at a comma ends in the middle of a password.
     """
-    scheme, _, rest = url.rpartition("://")
-    host = rest.rpartition("@")[2]
-    return f"{scheme or 'nats'}://{host if host.startswith('[') else host.partition(':')[0]}"
+    before, found, behind = url.partition("://")  # the first: a password may hold another
+    scheme = before if found and before.isalnum() else "nats"
+    host = (behind if found else url).rpartition("@")[2]
+    return f"{scheme}://{host if host.startswith('[') else host.partition(':')[0]}"
 
 
 def _inherited_name(server: Server, source: Server) -> str | None:
@@ -276,7 +277,8 @@ class ServerPool:
             except (TypeError, ValueError):
                 continue
             if server.is_websocket is (scheme in ("ws", "wss")):
-                server.scheme = scheme
+                if not server.must_be_secure:
+                    server.scheme = scheme
                 named[server.host, server.port] = server
         return named
 

@@ -24,7 +24,7 @@ class TLSOptions(Record):
     """Files for TLS, in PEM; they are read at each connect, so that a replaced one is taken up.
 
     Raises:
-        ValueError: a key without its certificate.
+        ValueError: a key without its certificate, or what stands in a file in the place of its path.
 
     Attributes:
         ca_file: the authorities to trust; None trusts those of the system.
@@ -44,6 +44,10 @@ class TLSOptions(Record):
     verify: bool = True
 
     def _check(self) -> None:
+        for name in ("ca_file", "cert_file", "key_file"):
+            # It may be a private key, which no error shall show.
+            if "-----BEGIN" in str(getattr(self, name)):
+                raise ValueError(f"{name} takes the path of a file in PEM, and was given what stands in one")
         if self.cert_file is None and (self.key_file is not None or self.key_password is not None):
             raise ValueError("TLSOptions has a key and no cert_file that goes with it")
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from tidings.nats.core.callbacks import check_loop
 from tidings.nats.core.link import Link, Mark
 from tidings.nats.core.options import BufferPolicy
 from tidings.nats.errors import OutboundBufferLimitError
@@ -152,6 +153,27 @@ class Writer:
         for chunk in chunks:
             link.write(chunk, self._taken)
 
+    def write_parts(self, parts: Sequence[bytes | memoryview], published: Mark) -> bool:
+        """Write publishes that were encoded elsewhere, without a copy, if the socket takes something now.
+
+        Args:
+            parts: whole commands, together; nobody may change them any more.
+            published: how many they are, and the bytes of their headers and payloads.
+
+        Returns:
+            Whether they were written.
+        """
+        self.write()
+        link = self._link
+        if link is None or link.paused or link.is_closing or self.encoder.refusal is not None:
+            return False
+        messages, size = self._handed
+        self._handed = messages + published[0], size + published[1]
+        self._taken = self.gathered
+        self._written_in_a_row += published[1]
+        link.write_parts(parts, self._taken)
+        return True
+
     def write_early(self) -> None:
         """Write now if this turn wrote nothing yet; otherwise what is gathered goes out at its end."""
         if self._link is None:
@@ -245,8 +267,21 @@ class Writer:
 
     def _arm(self) -> None:
         if not self._armed:
+            try:
+                check_loop(self._loop)
+            except RuntimeError:
+                self._arm_from_elsewhere()
+                raise
             self._armed = True
             self._loop.call_soon(self._end_of_turn)
+
+    def _arm_from_elsewhere(self) -> None:
+        """What was gathered is there, and stands before what others gather: it goes out, if anything does."""
+        if self._loop.is_closed():
+            self.encoder.clear()
+        else:
+            self._armed = True
+            self._loop.call_soon_threadsafe(self._end_of_turn)
 
     def _end_of_turn(self) -> None:
         self._armed = self._wrote_early = False

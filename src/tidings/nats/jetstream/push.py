@@ -110,12 +110,17 @@ class PushSubscription(Subscription):
         A consumer without a durable name that was made for it is deleted.
         """
         await super().unsubscribe(limit)
-        if not limit:
+        if self.is_closed:
             await self._delete()
 
     async def drain(self, timeout: float | None = None) -> None:
         """End it without losing what was delivered; see `Subscription.drain`. Deletes as `unsubscribe`."""
-        await super().drain(timeout)
+        try:
+            await super().drain(timeout)
+        except BaseException:
+            if self.is_closed:  # the time is over, or who drained was cancelled: neither waits for the server
+                self._connection.callbacks.notify(self._delete)
+            raise
         await self._delete()
 
     async def _delete(self) -> None:

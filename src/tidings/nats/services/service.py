@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypedDict
 
-from tidings.nats.core.callbacks import Callbacks, is_coroutine_function
+from tidings.nats.core.callbacks import Callbacks, is_coroutine_function, start_task
 from tidings.nats.core.connection import Connection
 from tidings.nats.core.inbox import new_inbox
 from tidings.nats.errors import DrainTimeoutError
@@ -267,7 +267,7 @@ class Service(Group):
         return True
 
     def _begin_end(self, timeout: float | None) -> asyncio.Task[None]:
-        self._ending = ending = asyncio.get_running_loop().create_task(self._end(timeout))
+        self._ending = ending = start_task(self._end(timeout))
         # Whoever waited for it may have been cancelled.
         ending.add_done_callback(lambda task: task.cancelled() or task.exception())
         return ending

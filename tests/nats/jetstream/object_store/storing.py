@@ -13,7 +13,7 @@ from tidings.nats.jetstream import ObjectStore
 
 __all__ = ["MANY", "contents", "files", "made", "nothing_left_over", "parts"]
 
-_SOON = 3.0  # seconds; a consumer that nobody deletes lives longer
+_SOON = 20.0  # seconds; a consumer that nobody deletes lives longer
 MANY = os.urandom(300_000)
 """More than two chunks."""
 

@@ -319,6 +319,8 @@ async def test_it_is_not_what_was_put(nats_url: str, name: str, tmp_path: Path) 
         for wrong, expected in (
             (replace(info, digest=other), DigestMismatchError),
             (replace(info, size=5), ObjectIncompleteError),
+            (replace(info, size=len(MANY) + 1), ObjectIncompleteError),
+            (replace(info, size=2**62), ObjectIncompleteError),
         ):
             await store.js.publish(f"$O.{name}.M.YQ==", wrong.to_json(), headers={"Nats-Rollup": "sub"})
             target = tmp_path / "a"

@@ -105,6 +105,23 @@ async def test_text_and_chunks_of_a_size_of_ones_own(nats_url: str, name: str) -
         assert (await store.get_bytes("a")).decode() == "schön und gut"
 
 
+@pytest.mark.parametrize("kind", ["bytes", "file", "iterator"])
+async def test_chunks_are_cut_alike_from_whatever_it_comes(nats_url: str, name: str, kind: str) -> None:
+    """Of one byte, of what divides it, and of more than all of it."""
+    data = os.urandom(3000)
+    async with await connect(nats_url) as client:
+        store = await made(client, name)
+        for size, chunks in ((1, 3000), (7, 429), (1000, 3), (4096, 1)):
+            pieces = [data[:1], data[1:2], data[2:1500], data[1500:]]
+            source = {"bytes": data, "file": io.BytesIO(data), "iterator": parts(*pieces)}[kind]
+            info = await store.put("a", source, chunk_size=size)
+            assert (info.size, info.chunks) == (3000, chunks)
+            assert await store.get_bytes("a") == data
+            async with await store.get("a") as result:
+                assert {len(chunk) async for chunk in result} <= {size, 3000 % size or size, 3000}
+        await nothing_left_over(store)
+
+
 async def test_it_is_stored_as_others_read_it(nats_url: str, name: str) -> None:
     async with await connect(nats_url) as client:
         store = await made(client, name)

@@ -22,7 +22,7 @@ from tidings.nats.jetstream.acks import acks_of
 from tidings.nats.jetstream.errors import NoStreamResponseError, UnconfirmedError, WrongLastSequenceError
 from tidings.nats.jetstream.object_store.errors import StoredInfoError
 from tidings.nats.jetstream.object_store.info import ObjectInfo
-from tidings.nats.jetstream.object_store.sources import blocks_of
+from tidings.nats.jetstream.object_store.sources import parts_of
 from tidings.nats.jetstream.object_store.store import Attempts, Store
 from tidings.nats.jetstream.object_store.threads import Digest
 from tidings.nats.jetstream.puback import PubAck
@@ -82,28 +82,35 @@ class Putting:
     async def _send(self, source: Any, total: int | None, progress: Progress | None) -> ObjectInfo:
         js, size = self._store.js, self._info.chunk_size
         limit = max(_UNDER_WAY // size, 2)
-        # Not by publish_async: what is refused for a moment would be sent again behind the next chunk.
-        acks, writer = acks_of(js.connection), js.connection.writer
-        patience = js.options.publish_async_ack_timeout or inf
+        writer = js.connection.writer
         subject = f"{self._store._prefix}C.{self._info.nuid}"
         digest, stored, chunks = Digest(), 0, 0
-        async with aclosing(blocks_of(source, size)) as blocks:  # type: ignore[type-var]
-            async for block in blocks:
+        async with aclosing(parts_of(source, size)) as parts:  # type: ignore[type-var]
+            async for part in parts:
                 while len(self._under_way) >= limit or (self._under_way and self._under_way[0][0].done()):
                     await self._settle_first(total, progress)
-                _, future = acks.post(subject, block, None, monotonic() + patience)
-                self._under_way.append((future, len(block)))
-                stored += len(block)
-                chunks += 1
-                if len(writer) >= writer.limit:
-                    await writer.relieve()
-                await digest.add(block)
+                blocks = [part[start : start + size] for start in range(0, len(part), size)]
+                self._post(subject, blocks)
+                stored += len(part)
+                chunks += len(blocks)
+                await writer.relieve()
+                await digest.add(part)
         text = await digest.text()
         while self._under_way:
             await self._settle_first(total, progress)
         if progress is not None and not chunks:
             progress(0, 0)
         return replace(self._info, size=stored, chunks=chunks, digest=text)
+
+    def _post(self, subject: str, blocks: list[memoryview]) -> None:
+        # Not by publish_async: what is refused for a moment would be sent again behind the next chunk.
+        js = self._store.js
+        acks = acks_of(js.connection)
+        deadline = monotonic() + (js.options.publish_async_ack_timeout or inf)
+        futures = acks.post_together(subject, blocks, deadline)
+        self._under_way += zip(futures, map(len, blocks), strict=False)
+        for block in blocks[len(futures) :]:
+            self._under_way.append((acks.post(subject, block, None, deadline)[1], len(block)))
 
     async def _settle_first(self, total: int | None, progress: Progress | None) -> None:
         future, size = self._under_way[0]

@@ -21,9 +21,10 @@ from tidings.nats.jetstream.object_store.errors import (
 from tidings.nats.jetstream.object_store.info import ObjectInfo
 from tidings.nats.jetstream.object_store.putting import Progress
 from tidings.nats.jetstream.object_store.store import Store, missing
-from tidings.nats.jetstream.object_store.threads import Digest
+from tidings.nats.jetstream.object_store.threads import PART_SIZE, Digest, keep_memory
 from tidings.nats.jetstream.ordered import OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
+from tidings.nats.wire import MAX_PAYLOAD
 
 __all__ = ["ObjectResult"]
 
@@ -58,12 +59,27 @@ class ObjectResult:
 
     async def read(self) -> bytes:
         """All of it. Raises as `chunks`."""
-        # Not a list of chunks, which would take as much memory again.
-        gathered = io.BytesIO()
-        async with aclosing(self.chunks()) as chunks:  # type: ignore[type-var]
-            async for chunk in chunks:
-                gathered.write(chunk)
-        return gathered.getvalue()
+        # In the place where it stays: to touch memory for the first time costs as much as all else here.
+        # Whatever the info says, no chunk is longer than the parser takes.
+        info, end, hashed, digest = self.info, 0, 0, Digest()
+        whole = io.BytesIO(bytes(min(info.size, info.chunks * MAX_PAYLOAD)))
+        with whole.getbuffer() as view:
+            async with aclosing(self._arriving()) as chunks:  # type: ignore[type-var]
+                async for chunk in chunks:
+                    start, end = end, end + len(chunk)
+                    if end > len(view):
+                        raise self._wrong_size(end)
+                    view[start:end] = chunk
+                    if end - hashed >= PART_SIZE:
+                        await digest.add(view[hashed:end])
+                        hashed = end
+                    if self._progress is not None and end < info.size:
+                        self._progress(end, info.size)
+            await digest.add(view[hashed:end])
+            await self._check(end, digest)
+        if self._progress is not None:
+            self._progress(end, end)
+        return whole.getvalue()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self.chunks()
@@ -79,36 +95,45 @@ class ObjectResult:
             ObjectStoreNotFoundError: the bucket was deleted.
             PermissionsError, ConnectionClosedError: it cannot be read.
         """
-        info, digest, size = self.info, Digest(), 0
-        if info.chunks:
-            messages, mark = await self._open()
-            try:
-                for number in range(info.chunks):
-                    message = await self._next(messages)
-                    if message is None or message is mark:
-                        raise await self._why(f"{number} of its {info.chunks} chunks are there")
-                    data = message.data
-                    size += len(data)
-                    await digest.add(data)
-                    if number + 1 == info.chunks:
-                        await self._check(size, digest)
-                    yield data
-                    if self._progress is not None:
-                        self._progress(size, info.size)
-            finally:
-                if self._reading is messages:
-                    self._reading = None
-                await messages.aclose()
-        else:
+        info, digest, size, number = self.info, Digest(), 0, 0
+        async with aclosing(self._arriving()) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                number += 1
+                size += len(chunk)
+                await digest.add(chunk)
+                if number == info.chunks:
+                    await self._check(size, digest)
+                yield chunk
+                if self._progress is not None:
+                    self._progress(size, info.size)
+        if not number:
             await self._check(0, digest)
             if self._progress is not None:
                 self._progress(0, 0)
+
+    async def _arriving(self) -> AsyncIterator[bytes]:
+        """The chunks, as many as there are, not looked at."""
+        info = self.info
+        if not info.chunks:
+            return
+        messages, mark = await self._open()
+        try:
+            for number in range(info.chunks):
+                message = await (messages.take() if messages.pending_msgs else self._next(messages))
+                if message is None or message is mark:
+                    raise await self._why(f"{number} of its {info.chunks} chunks are there")
+                yield message.data
+        finally:
+            if self._reading is messages:
+                self._reading = None
+            await messages.aclose()
 
     async def _open(self) -> tuple[OrderedMessages, JetStreamMsg]:
         await self.aclose()
         store, info = self._store, self.info
         average = max(info.size // info.chunks, 1)
         batch = min(max(_WINDOW // average, 2), _MOST_CHUNKS, info.chunks)
+        keep_memory()
         subject = f"$O.{store.bucket}.C.{info.nuid}"
         consumer = OrderedConsumer(store.js.api, store.stream_name, filter_subjects=subject)
         messages = consumer.messages(batch=batch, heartbeat=_HEARTBEAT)
@@ -136,16 +161,19 @@ class ObjectResult:
     async def _check(self, size: int, digest: Digest) -> None:
         info = self.info
         if size != info.size:
-            raise ObjectIncompleteError(
-                f"object {info.name!r} of bucket {info.bucket!r} has {size} bytes, not {info.size}: put it "
-                "again"
-            )
+            raise self._wrong_size(size)
         # Others have written it without the padding.
         if info.digest and (await digest.text()).rstrip("=") != info.digest.rstrip("="):
             raise DigestMismatchError(
                 f"object {info.name!r} of bucket {info.bucket!r} has another digest than what was put: read "
                 "it from another replica, or put it again"
             )
+
+    def _wrong_size(self, size: int) -> Exception:
+        info = self.info
+        return ObjectIncompleteError(
+            f"object {info.name!r} of bucket {info.bucket!r} has {size} bytes, not {info.size}: put it again"
+        )
 
     async def _why(self, what: str) -> Exception:
         """What to raise when chunks are missing."""

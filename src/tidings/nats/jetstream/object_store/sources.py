@@ -1,4 +1,4 @@
-"""What can be put, as blocks of one size."""
+"""What can be put, in parts that chunks are cut from."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Any, BinaryIO, TypeAlias
 
 from tidings.nats.jetstream.object_store.errors import InvalidObjectError
-from tidings.nats.jetstream.object_store.threads import in_thread
+from tidings.nats.jetstream.object_store.threads import PART_SIZE, in_thread
 
-__all__ = ["Source", "blocks_of", "check_source", "size_of"]
+__all__ = ["Source", "check_source", "parts_of", "size_of"]
 
 Source: TypeAlias = (
     bytes
@@ -25,7 +25,7 @@ Source: TypeAlias = (
 )
 """What can be put: bytes, text that is stored as UTF-8, a path, an open binary file, an iterator of bytes."""
 
-_READ = 1024 * 1024  # bytes read from a file at once, about
+_BLOCKS = 64  # of a part, at most
 
 
 def check_source(source: Any) -> None:
@@ -41,8 +41,8 @@ def check_source(source: Any) -> None:
         )
 
 
-async def blocks_of(source: Any, size: int) -> AsyncIterator[bytes | memoryview]:
-    """The bytes of `source` in blocks of `size`; the last may be shorter.
+async def parts_of(source: Any, size: int) -> AsyncIterator[memoryview]:
+    """The bytes of `source` in parts of one or several blocks of `size`; only the last block may be shorter.
 
     Raises:
         InvalidObjectError: it gives something else than bytes.
@@ -53,21 +53,26 @@ async def blocks_of(source: Any, size: int) -> AsyncIterator[bytes | memoryview]
     if isinstance(source, bytearray | memoryview):
         source = bytes(source)  # so that it stays what it is while it is sent and hashed
     if isinstance(source, bytes):
-        view = memoryview(source)
-        for start in range(0, len(view), size):
-            yield view[start : start + size]
+        view, step = memoryview(source), _step(size)
+        for start in range(0, len(view), step):
+            yield view[start : start + step]
         return
     if isinstance(source, os.PathLike):
         file = await in_thread(open, source, "rb")
         try:
-            async for block in _cut(_read(file, size), size):
-                yield block
+            async for part in _cut(_read(file, size), size):
+                yield part
         finally:
             file.close()
         return
     parts = _read(source, size) if hasattr(source, "read") else _each(source)
-    async for block in _cut(parts, size):
-        yield block
+    async for part in _cut(parts, size):
+        yield part
+
+
+def _step(size: int) -> int:
+    """Bytes of a part: what is sent, and hashed, together."""
+    return min(max(PART_SIZE // size, 1), _BLOCKS) * size
 
 
 def size_of(source: Any) -> int | None:
@@ -82,7 +87,7 @@ def size_of(source: Any) -> int | None:
 
 
 async def _read(file: Any, size: int) -> AsyncIterator[bytes]:
-    at_once = max(_READ // size, 1) * size
+    at_once = max(PART_SIZE // size, 1) * size
     while part := await in_thread(file.read, at_once):
         yield part
 
@@ -96,8 +101,8 @@ async def _each(parts: Any) -> AsyncIterator[bytes]:
             yield part
 
 
-async def _cut(parts: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes | memoryview]:
-    held = bytearray()
+async def _cut(parts: AsyncIterator[bytes], size: int) -> AsyncIterator[memoryview]:
+    step, held = _step(size), bytearray()
     async for part in parts:
         if not isinstance(part, bytes | bytearray | memoryview):
             raise InvalidObjectError(f"an object is put from bytes, not from {type(part).__name__}")
@@ -109,8 +114,8 @@ async def _cut(parts: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes | 
             part, held = bytes(held), bytearray()
         view = memoryview(part)
         whole = len(view) - len(view) % size
-        for start in range(0, whole, size):
-            yield view[start : start + size]
+        for start in range(0, whole, step):
+            yield view[start : min(start + step, whole)]
         held += view[whole:]
     if held:
-        yield bytes(held)
+        yield memoryview(bytes(held))

@@ -6,12 +6,15 @@ import asyncio
 import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
-__all__ = ["Digest", "in_thread"]
+__all__ = ["PART_SIZE", "Digest", "in_thread"]
 
 T = TypeVar("T")
-_AT_ONCE = 1024 * 1024  # bytes; fewer are hashed sooner than a thread begins
+_KEPT = 16 * 1024 * 1024  # bytes; glibc follows up to 32 MiB
+PART_SIZE = 1024 * 1024
+"""Bytes that are hashed, or read from a file, at once: fewer are done sooner than a thread begins."""
 
 
 class Digest:
@@ -27,7 +30,7 @@ class Digest:
         """Take in the next bytes; waits while the thread is more than a part behind."""
         self._gathered.append(data)
         self._size += len(data)
-        if self._size >= _AT_ONCE:
+        if self._size >= PART_SIZE:
             await self._settle()
             part, self._gathered, self._size = self._gathered, [], 0
             self._working = asyncio.get_running_loop().run_in_executor(None, self._work, part)
@@ -46,6 +49,7 @@ class Digest:
     def _work(self, part: list[bytes | memoryview]) -> None:
         for data in part:
             self._hash.update(data)
+        part.clear()  # the executor lets go of it only after it has told that this is done
 
 
 async def in_thread(call: Callable[..., T], *args: Any) -> T:
@@ -58,3 +62,14 @@ async def in_thread(call: Callable[..., T], *args: Any) -> T:
         if not future.cancelled():
             future.exception()  # the caller is gone
         raise
+
+
+@cache
+def keep_memory() -> None:
+    """Have the allocator keep what chunks lay in, for those that follow.
+
+    The thresholds from which glibc takes memory from the system, and gives it back, follow the largest block
+    that was freed; by default each chunk would be touched for the first time anew, which costs as much as
+    its hash. This one is never touched itself.
+    """
+    bytes(_KEPT)

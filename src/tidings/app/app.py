@@ -11,35 +11,30 @@ A start that fails part of the way runs the whole lower line for what was opened
 
 import asyncio
 import logging
-import os
 import signal
-import threading
 from collections import ChainMap
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    ExitStack,
-    contextmanager,
-    suppress,
-)
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from enum import Enum
-from inspect import isawaitable
-from types import FrameType, TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast
 
 from tidings.messaging.broker import Broker
 from tidings.messaging.context import ContextRepo
-from tidings.messaging.errors import ContextError, SetupError
-from tidings.messaging.injection import Surroundings, payload_of, with_injection
+from tidings.messaging.injection import Surroundings
 from tidings.messaging.logs import DEFAULT, logger_for
 from tidings.messaging.message import Message
-from tidings.messaging.params import MISSING
-from tidings.messaging.signature import describe, read_signature
+from tidings.messaging.signature import describe
+
+from .context import LayeredContext
+from .hooks import Hook, check_options
+from .signals import stop_signals
 
 __all__ = ["App"]
 
-Hook = TypeVar("Hook", bound=Callable[..., Any])
+HookT = TypeVar("HookT", bound=Callable[..., Any])
+
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class StartsAndStops(Protocol):
@@ -81,7 +76,15 @@ class App:
             a broker's own value of a name goes before.
 
     Hooks and the lifespan may ask for what needs no message, by the markers handlers use:
-    `Depends`, `Context`, `Logger`, and by their type `ContextRepo`, the App and the brokers.
+    `Depends`, `Context`, `Logger`, and by their type `ContextRepo`, the App and the brokers. Any other
+    parameter is an option of the start, validated by its annotation: ``app.start(model="small")``, or
+    ``tidings run main:app --model small``. ``**options`` takes all that are given.
+
+    Attributes:
+        brokers: those it starts and stops.
+        logger: where it reports; one that writes nothing for None.
+        context: what hooks and handlers find with `Context`.
+        stopped_by: the signal that ended the last `run()`; None where it was not one.
     """
 
     def __init__(
@@ -105,7 +108,9 @@ class App:
         self._after_shutdown = list(after_shutdown)
         self._phase = Phase.STOPPED
         self._exits = AsyncExitStack()
-        self._ask_exit: Callable[[], object] | None = None
+        self._options: Mapping[str, Any] = _NO_OPTIONS
+        self._ask_exit: Callable[[bool], object] | None = None
+        self.stopped_by: signal.Signals | None = None
         for broker in brokers:
             self.add_broker(broker)
 
@@ -114,52 +119,57 @@ class App:
         if self._phase is not Phase.STOPPED:
             raise RuntimeError(f"the app is {self._phase.value}: add brokers before it starts")
         if isinstance(broker, Broker):
-            broker.context = _LayeredContext(broker.context, self.context)
+            broker.context = LayeredContext(broker.context, self.context)
         self.brokers.append(broker)
 
-    def on_startup(self, hook: Hook) -> Hook:
+    def on_startup(self, hook: HookT) -> HookT:
         """Decorator: call `hook` before the brokers start."""
         self._on_startup.append(hook)
         return hook
 
-    def after_startup(self, hook: Hook) -> Hook:
+    def after_startup(self, hook: HookT) -> HookT:
         """Decorator: call `hook` once every broker has started; publishing works in it."""
         self._after_startup.append(hook)
         return hook
 
-    def on_shutdown(self, hook: Hook) -> Hook:
+    def on_shutdown(self, hook: HookT) -> HookT:
         """Decorator: call `hook` before the brokers stop; publishing still works in it."""
         self._on_shutdown.append(hook)
         return hook
 
-    def after_shutdown(self, hook: Hook) -> Hook:
+    def after_shutdown(self, hook: HookT) -> HookT:
         """Decorator: call `hook` once every broker has stopped."""
         self._after_shutdown.append(hook)
         return hook
 
-    async def run(self) -> None:
+    async def run(self, **options: Any) -> None:
         """Start, serve until `exit()`, SIGINT or SIGTERM, then stop.
 
         A signal stops gracefully: what was delivered is handled first. A second one ends the
         process at once, with exit code 128 + its number. A signal while the App is still starting
-        abandons the start. Errors of the start and of the stop are raised.
+        abandons the start. Takes the options of `start`; errors of the start and of the stop are raised.
         """
-        exit_asked = asyncio.Event()
+        stop_asked = asyncio.Event()
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None
         interrupted = False
+        self.stopped_by = None
 
-        def on_signal(name: str) -> None:
+        def ask_stop(abandon_start: bool) -> None:
             nonlocal interrupted
-            self.logger.info(f"{name} received, stopping; a second one ends the process at once")
-            exit_asked.set()
-            if self._phase is Phase.STARTING:
+            stop_asked.set()
+            if abandon_start and self._phase is Phase.STARTING and not interrupted:
                 interrupted = task.cancel()
+
+        def on_signal(number: signal.Signals) -> None:
+            self.stopped_by = number
+            self.logger.info("%s received, stopping; a second one ends the process at once", number.name)
+            ask_stop(True)
 
         async def start() -> None:
             cancelled_by_others = task.cancelling()
             try:
-                await self.start()
+                await self.start(**options)
             except asyncio.CancelledError:
                 if not interrupted or task.cancelling() > cancelled_by_others + 1:
                     raise
@@ -167,31 +177,46 @@ class App:
                 if interrupted:
                     task.uncancel()
 
-        self._ask_exit = lambda: loop.call_soon_threadsafe(exit_asked.set)
+        self._ask_exit = lambda abandon_start: loop.call_soon_threadsafe(ask_stop, abandon_start)
         try:
-            with _stop_signals(lambda name: loop.call_soon_threadsafe(on_signal, name)):
+            with stop_signals(loop, on_signal):
                 await start()
                 try:
-                    await exit_asked.wait()
+                    await stop_asked.wait()
                 finally:
                     await self.stop()
         finally:
             self._ask_exit = None
 
-    def exit(self) -> None:
+    def exit(self, *, abandon_start: bool = False) -> None:
         """Ask a running `run()` to stop gracefully; returns at once. Callable from any thread,
-        from handlers and hooks; without a `run()` it does nothing."""
-        if self._ask_exit is not None:
-            self._ask_exit()
+        from handlers and hooks; without a `run()` it does nothing.
 
-    async def start(self) -> None:
+        Args:
+            abandon_start: whether an App that is still starting stops at once, as a signal has it; or
+                else when it has started.
+        """
+        if (ask := self._ask_exit) is not None:
+            with suppress(RuntimeError):  # of a loop that was closed meanwhile: nothing runs any more
+                ask(abandon_start)
+
+    async def start(self, **options: Any) -> None:
         """Enter the lifespan, start the brokers, call the start hooks.
 
         When a step raises, what was opened is closed, the shutdown hooks are called, and the
-        error goes on to the caller. RuntimeError if the App is not stopped.
+        error goes on to the caller.
+
+        Args:
+            options: what hooks and the lifespan get for parameters of these names.
+
+        Raises:
+            OptionError: an option is missing, not valid, or asked for by no hook; nothing was opened.
+            RuntimeError: the App is not stopped.
         """
         if self._phase is not Phase.STOPPED:
             raise RuntimeError(f"the app is already {self._phase.value}")
+        check_options(map(self._hook, self._hooks()), options)
+        self._options = options
         self._phase = Phase.STARTING
         self.logger.info("app starting…")
         failure: BaseException | None = None
@@ -266,21 +291,15 @@ class App:
             for hook in reversed(hooks):
                 calls.push_async_callback(self._call, hook)
 
+    def _hooks(self) -> list[Callable[..., Any]]:
+        hooks = (*self._on_startup, *self._after_startup, *self._on_shutdown, *self._after_shutdown)
+        return [*((self._lifespan,) if self._lifespan is not None else ()), *hooks]
+
+    def _hook(self, function: Callable[..., Any]) -> Hook:
+        return Hook.read(function, self._surroundings(function))
+
     async def _call(self, function: Callable[..., Any]) -> Any:
-        """Call a hook with its parameters filled, and await what it returns if need be."""
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            result = function(*args, **kwargs)
-            return await result if isawaitable(result) else result
-
-        signature = read_signature(function)
-        surroundings = self._surroundings(function)
-        if names := payload_of(signature, surroundings).names:
-            raise SetupError(
-                f"{surroundings.channel} is called without a message and cannot be given "
-                f"{', '.join(map(repr, names))}: use Depends or Context"
-            )
-        return await with_injection(call, signature, surroundings)(cast(Message[Any], _NoMessage()))
+        return await self._hook(function).call(self._options)
 
     def _surroundings(self, function: Callable[..., Any]) -> Surroundings:
         given = {"app": self, "logger": self.logger, "context": self.context}
@@ -296,61 +315,3 @@ class App:
             validate=False,
             decoder=None,
         )
-
-
-class _NoMessage:
-    """Stands where handlers have their message."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise ContextError(f"there is no message to take {name!r} of: hooks are called without one")
-
-
-class _LayeredContext(ContextRepo):
-    """A broker's context, with the App's behind it."""
-
-    def __init__(self, own: ContextRepo, behind: ContextRepo) -> None:
-        super().__init__()
-        self._own, self._behind = own, behind
-
-    def set_global(self, key: str, value: Any) -> None:
-        self._own.set_global(key, value)
-
-    def reset_global(self, key: str) -> None:
-        self._own.reset_global(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        found = self._own.get(key, MISSING)
-        return self._behind.get(key, default) if found is MISSING else found
-
-    def resolve(self, name: str) -> Any:
-        key = name.partition(".")[0]
-        layer = self._behind if self._own.get(key, MISSING) is MISSING else self._own
-        return layer.resolve(name)
-
-
-@contextmanager
-def _stop_signals(on_first: Callable[[str], object]) -> Iterator[None]:
-    """Give the first SIGINT or SIGTERM of the block to `on_first`; the second ends the process.
-
-    Not by way of the event loop: a second signal must work while a handler blocks the loop too.
-    Outside the main thread, where Python allows no signal handlers, this does nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    signalled = False
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal signalled
-        if signalled:
-            with suppress(OSError):  # a closed stderr is no reason to stay
-                os.write(2, b"second signal: ended before the stop was complete\n")
-            os._exit(128 + number)
-        signalled = True
-        on_first(signal.Signals(number).name)
-
-    with ExitStack() as restore:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.signal(number, handle)
-            restore.callback(signal.signal, number, signal.SIG_DFL if before is None else before)
-        yield

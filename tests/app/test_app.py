@@ -1,11 +1,7 @@
-"""App: the order of a life, what a failure leaves behind, and the two signals."""
+"""App: the order of a life, and what a failure leaves behind."""
 
 import asyncio
 import logging
-import signal
-import subprocess
-import sys
-import textwrap
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -17,10 +13,14 @@ from tidings.app import App
 from tidings.brokers.nats import NatsBroker
 from tidings.messaging.broker import Broker, BrokerOptions
 from tidings.messaging.context import ContextRepo
-from tidings.messaging.errors import BrokerConnectionError, ContextError, NotConnectedError, SetupError
+from tidings.messaging.errors import (
+    BrokerConnectionError,
+    ContextError,
+    NotConnectedError,
+    OptionError,
+    SetupError,
+)
 from tidings.messaging.params import Context, Depends, Header, Logger, Path
-
-LIMIT = 20.0  # seconds, for a child process to do what it should
 
 
 class FakeBroker:
@@ -269,7 +269,7 @@ def needs_a_setting(setting: Annotated[str, Context()]) -> None: ...
 @pytest.mark.parametrize(
     ("hook", "error", "said"),
     [
-        (needs_a_value, SetupError, "needs_a_value is called without a message.*'message_body'"),
+        (needs_a_value, OptionError, "needs_a_value asks for 'message_body', and no option of that name"),
         (needs_a_header, ContextError, "hooks are called without one"),
         (needs_an_id, ContextError, "hooks are called without one"),
         (needs_a_part, SetupError, "no named parts"),
@@ -354,119 +354,6 @@ async def test_a_start_that_fails_leaves_no_broker_connected(nats_url: str) -> N
         await App(up, down, logger=None).start()
     with pytest.raises(NotConnectedError):
         up.client  # noqa: B018 the question is whether it raises
-
-
-# What the children of the signal tests begin with.
-CHILD = """
-import asyncio, sys, time
-from tidings.app import App
-from tidings.brokers.nats import NatsBroker
-
-def say(word):
-    print(word, flush=True)
-
-async def wait():
-    say("waiting")
-    await asyncio.Event().wait()
-
-def block():
-    say("waiting")
-    while True:
-        time.sleep(0.01)  # a signal that comes right before a sleep is handled after it
-
-app = App(after_shutdown=[lambda: say("closed")], logger=None)
-"""
-
-
-class Child:
-    """A Python process that runs an App; its lines are read as they come."""
-
-    def __init__(self, code: str, runner: str) -> None:
-        script = textwrap.dedent(CHILD) + textwrap.dedent(code) + "\n" + runner
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", script],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._watchdog = threading.Timer(LIMIT, self.process.kill)
-
-    def __enter__(self) -> "Child":
-        self._watchdog.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._watchdog.cancel()
-        self.process.kill()
-        self.process.communicate()
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-    def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def end(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate()
-        return self.process.returncode, out, err
-
-
-RUN = "with asyncio.Runner(loop_factory={}) as runner: runner.run(app.run())"
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def runner(request: pytest.FixtureRequest) -> str:
-    pytest.importorskip(request.param)
-    return f"import {request.param}\n" + RUN.format(f"{request.param}.new_event_loop")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_signal_stops_gracefully(number: signal.Signals, runner: str) -> None:
-    with Child('app.after_startup(lambda: say("up"))', runner) as child:
-        assert child.line() == "up"
-        child.send(number)
-        assert child.end() == (0, "closed\n", "")
-
-
-def test_a_signal_abandons_a_start_that_takes_too_long(runner: str) -> None:
-    with Child("app.on_startup(wait)", runner) as child:
-        assert child.line() == "waiting"
-        child.send(signal.SIGTERM)
-        assert child.end() == (0, "closed\n", "")
-
-
-@pytest.mark.parametrize("hook", ["wait", "block"])
-def test_a_second_signal_forces_the_exit(hook: str, runner: str) -> None:
-    """Also where the first stop waits for ever, or its hook blocks the event loop."""
-    with Child(f'app.after_startup(lambda: say("up"))\napp.on_shutdown({hook})', runner) as child:
-        assert child.line() == "up"
-        child.send(signal.SIGINT)
-        assert child.line() == "waiting"
-        child.send(signal.SIGTERM)
-        code, out, err = child.end()
-        assert (code, out) == (128 + signal.SIGTERM, "")
-        assert "second signal" in err
-
-
-def test_signal_handlers_are_given_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    seen: list[object] = []
-    app = App(on_startup=[lambda: seen.append(signal.getsignal(signal.SIGTERM))], logger=None)
-    app.after_startup(app.exit)
-    asyncio.run(app.run())
-    assert seen != [before]
-    assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_an_app_runs_in_a_thread_without_signals() -> None:
-    calls: list[str] = []
-    app = App(FakeBroker(calls), logger=None)
-    app.after_startup(app.exit)
-    thread = threading.Thread(target=lambda: asyncio.run(app.run()))
-    thread.start()
-    thread.join(LIMIT)
-    assert calls == ["broker start", "broker stop"]
 
 
 async def test_handlers_of_one_broker_publish_to_another_until_they_are_done(nats_url: str) -> None:
