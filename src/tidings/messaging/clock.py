@@ -19,3 +19,6 @@ class Clock:
         """Return when it is so late."""
         while (left := moment - self.now()) > 0:  # noqa: ASYNC110  time sets no event
             await asyncio.sleep(min(left, _LONGEST_NAP))
+
+    def look_at(self, task: asyncio.Task[None], *, is_run: bool) -> None:
+        """A schedule has begun a task that sleeps by this, or one that runs a tick. A test waits for them."""

@@ -149,6 +149,7 @@ class Schedule:
             marks = await self.broker.adapter.marks(store)
             turns = Turns(marks, self.source.name, self._lease, is_kept=self.source.missed == "once")
         self._waiting = asyncio.get_running_loop().create_task(self._wait(turns, handle))
+        self.broker.clock.look_at(self._waiting, is_run=False)
 
     def feeds(self, other: Any, /) -> bool:
         """Whether its results are published to what `other` listens to."""
@@ -237,6 +238,7 @@ class Schedule:
                 return True
         running = self._running = asyncio.get_running_loop().create_task(self._run(turns, turn, tick, handle))
         running.add_done_callback(self._ended)
+        self.broker.clock.look_at(running, is_run=True)
         return True
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -1,9 +1,8 @@
 """A clock for tests of schedules."""
 
 import asyncio
-import heapq
+from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import count
 
 from tidings.messaging.clock import Clock
 
@@ -16,7 +15,7 @@ class ManualClock(Clock):
         clock = broker.clock = ManualClock()
         async with TestNatsBroker(broker):
             await clock.advance(30)
-            await handler.wait_call()
+            handler.mock.assert_called_once()
 
     Args:
         start: what it shows at first.
@@ -24,8 +23,9 @@ class ManualClock(Clock):
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
         self._now = start.timestamp()
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._numbers = count()
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._asleep: dict[asyncio.Task[None], tuple[float, asyncio.Future[None]]] = {}
+        self._runs: set[asyncio.Task[None]] = set()
         self._news = asyncio.Event()
 
     def now(self) -> float:
@@ -34,34 +34,64 @@ class ManualClock(Clock):
 
     async def sleep_until(self, moment: float) -> None:
         """Return when it was moved so far."""
-        if moment <= self._now:
+        task = asyncio.current_task()
+        if task is None or moment <= self._now:
             await asyncio.sleep(0)
             return
         sleeper = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (moment, next(self._numbers), sleeper))
+        self._asleep[task] = moment, sleeper
         self._news.set()
-        await sleeper
+        try:
+            await sleeper
+        finally:
+            self._asleep.pop(task, None)
 
-    @property
-    def sleepers(self) -> int:
-        """How many wait for it."""
-        return sum(not sleeper.done() for _, _, sleeper in self._sleepers)
+    def look_at(self, task: asyncio.Task[None], *, is_run: bool) -> None:
+        """See `Clock.look_at`."""
+        tasks = self._runs if is_run else self._waiting
+        tasks.add(task)
 
-    async def asleep(self, count: int = 1, timeout: float = 5.0) -> None:
-        """Wait until so many wait for it. TimeoutError after so many seconds of the real time."""
-        async with asyncio.timeout(timeout):
-            while self.sleepers < count:
-                self._news.clear()
-                await self._news.wait()
+        def ended(task: asyncio.Task[None]) -> None:
+            tasks.discard(task)
+            self._news.set()
 
-    async def advance(self, seconds: float, sleepers: int = 1, timeout: float = 5.0) -> None:
-        """Move it, once so many wait for it. What is due meanwhile finds it at the new time.
+        task.add_done_callback(ended)
 
-        TimeoutError where they do not come within `timeout` seconds of the real time.
+    async def advance(self, seconds: float, *, wait: bool = True, timeout: float = 20.0) -> None:
+        """Move it, and wait until the handlers that are due have ended.
+
+        What is due several times meanwhile finds it at the new time, as after a sleep of the machine.
+
+        Args:
+            seconds: how far.
+            wait: False to return when they have begun.
+            timeout: seconds of the real time to wait. TimeoutError after that.
         """
-        await self.asleep(sleepers, timeout)
+        await (self.settle(timeout) if wait else self._until(self._all_asleep, timeout))
         self._now += seconds
-        while self._sleepers and self._sleepers[0][0] <= self._now:
-            _, _, sleeper = heapq.heappop(self._sleepers)
-            if not sleeper.done():
-                sleeper.set_result(None)
+        for task, (moment, sleeper) in list(self._asleep.items()):
+            if moment <= self._now:
+                del self._asleep[task]
+                if not sleeper.done():
+                    sleeper.set_result(None)
+        await self._until(self._all_asleep, timeout)
+        if wait:
+            await self.settle(timeout)
+
+    async def settle(self, timeout: float = 20.0) -> None:
+        """Wait until no handler runs and nothing is due; TimeoutError as in `advance`."""
+        await self._until(lambda: self._all_asleep() and not self._runs, timeout)
+
+    def _all_asleep(self) -> bool:
+        return self._waiting <= self._asleep.keys()
+
+    async def _until(self, reached: Callable[[], bool], timeout: float) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                while not reached():
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            raise TimeoutError(
+                f"schedules are at work after {timeout:g} s: advance(..., wait=False) does not wait for them"
+            ) from None
