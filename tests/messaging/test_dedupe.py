@@ -112,6 +112,21 @@ async def test_a_field_of_what_the_decoder_gives() -> None:
     assert seen == [1, 2]
 
 
+async def test_a_field_of_what_an_async_decoder_gives_by_default() -> None:
+    seen = []
+
+    async def handle(order: dict[str, int]) -> None:
+        seen.append(order["id"])
+
+    async def decoder(each: FakeMessage, read: Any) -> Any:
+        return {"id": (await read(each))["number"]}
+
+    broker = await started(Dedupe(key="body:id"), handle, decoder=decoder)
+    for body in (b'{"number":1}', b'{"number":1}', b'{"number":2}'):
+        await broker.deliver(body)
+    assert seen == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("key", "body", "why"),
     [

@@ -36,11 +36,13 @@ from .acks import AckMessage, NackMessage, Settler, SkipMessage
 from .context import follow
 from .dedupe import Dedupe
 from .durations import to_seconds
+from .endpoints import Decode
 from .errors import ContextError, FieldError, ValidationError
 from .handling import Handling, handling
 from .marks import Marks
 from .message import Message
 from .outcome import FAILURES, Outcome
+from .payload import whole_decoder
 
 __all__ = ["HANDLED_BEFORE", "Deduping"]
 
@@ -75,7 +77,7 @@ class Deduping:
         name: str,
         settler: Settler | None,
         here: Handling,
-        decoder: Callable[[Any], Any] | None,
+        decoder: Decode | None,
         broker: Any,
         *,
         acks_first: bool = False,
@@ -85,7 +87,7 @@ class Deduping:
         self._space = (dedupe.name or name).encode() + b"\0"
         self._settler = settler
         self._here = here
-        self._decoder = decoder
+        self._decode = None if decoder is None else whole_decoder(decoder)
         self._broker = broker
         self._acks_first = acks_first
         self._logger = broker.logger
@@ -235,7 +237,8 @@ class Deduping:
 
     async def _field(self, message: Message[Any], path: str) -> str | None:
         try:
-            body = self._decoder(message) if self._decoder is not None else await message.decode()
+            made = message.decode() if self._decode is None else self._decode(message)
+            body = await made if isawaitable(made) else made
             value = follow(body, path.split("."))
         except ContextError:
             return None

@@ -89,7 +89,9 @@ def _plan(
     is_batch = source.batch is not None and settling is not None
     here = Handling((lambda natives: message_of(natives[0])) if is_batch else message_of)
     in_place = InPlace(source, broker, here, pauses)
-    failing = in_place.failing if settling is None else partial(settling.failing, here)
+    failing: Callable[[Outcome], Fail] = in_place.failing
+    if settling is not None:
+        failing = partial(settling.failing, here)
     deduping = None
     if marks is not None:
         deduping = _deduping(handlers, broker, source, settling, marks, here)
