@@ -132,9 +132,11 @@ class RedisPubSub(PubSubBackend):
             self._has_news.wait()
             self._has_news.clear()
             while entries := self._outbox.take():
+                count = len(entries)
                 for batch in _batches(entries):
                     self._deliver(batch)
-                    self._note_handled(len(batch))
+                del entries, batch  # payloads may be large, and nobody else has them any more
+                self._note_handled(count)
         if left := len(self._outbox.take()):
             self._note_failed(left, None, "did not arrive")
         if self._ended is not closed:
