@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Unpack
 
+from tidings.messaging.batches import composed
 from tidings.messaging.broker import BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
@@ -87,6 +88,25 @@ class MemoryBroker(SchedulingBroker[MemoryAdapter]):
             return
         body, composed = self.compose(message, headers, correlation_id)
         await self.adapter.publish(subject, body, composed, reply_to, delay)
+
+    async def publish_batch(
+        self,
+        *messages: Any,
+        subject: str,
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+    ) -> None:
+        """Publish messages, one after the other; nothing where one of them cannot be.
+
+        Args:
+            messages: values, or a `Response` for one that has headers or a correlation id of its own.
+            subject, headers, correlation_id: as for `publish`, of all of them.
+
+        Raises:
+            NotConnectedError, PublishError: as for `publish`.
+        """
+        for each in await composed(self, messages, subject, headers, correlation_id):
+            await self.adapter.publish(subject, each.body, each.headers)
 
     async def request(
         self,

@@ -39,6 +39,11 @@ class KvMarks:
         self.bucket = bucket
         self._broker = broker
 
+    @property
+    def name(self) -> str:
+        """Of the bucket."""
+        return self.bucket if isinstance(self.bucket, str) else self.bucket.bucket
+
     async def open(self, adapter: Any) -> Marks:
         """The marks. SetupError: the bucket is there with another config, or cannot be made."""
         jetstream = getattr(adapter if self._broker is None else self._broker.adapter, "jetstream", None)
