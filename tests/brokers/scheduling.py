@@ -102,6 +102,28 @@ class Scheduling(Harness):
                 await seen.until(3)
         assert [each.strftime("%M:%S") for each in seen] == ["00:10", "01:00", "01:10"]
 
+    async def test_it_begins_when_all_others_listen(self) -> None:
+        clock, seen = ManualClock(), Seen[str]()
+        async with self.broker(logger=None) as keeper:
+            await keeper.start()
+            async with self.scheduled(clock, lambda: None, missed="once") as broker:
+                await broker.start()
+                await clock.settle()
+            async with self.broker(logger=None) as broker:
+                broker.clock = ManualClock(datetime(2030, 1, 1, 0, 1, 5, tzinfo=UTC))
+
+                @broker.every("10s", name=self.name, missed="once")
+                @self.publisher(broker, "out")
+                async def report() -> str:
+                    return "missed"
+
+                @self.subscriber(broker, "out")
+                async def see(report: str) -> None:
+                    seen.add(report)
+
+                await broker.start()
+                assert await seen.until(1) == ["missed"]
+
     async def test_its_result_is_published(self) -> None:
         clock, seen = ManualClock(), Seen[Any]()
         async with self.broker(logger=None) as broker:

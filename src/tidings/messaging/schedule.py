@@ -118,6 +118,7 @@ class Schedule:
         self._pauses = Pauses()
         self._is_asking = False  # the store, for a turn
         self._trouble = ""
+        self._prepared: tuple[Turns | None, Handle] | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -131,7 +132,7 @@ class Schedule:
         return TickMessage
 
     async def listen(self) -> None:
-        """Wait for the next tick; does nothing where it does.
+        """Make ready for ticks, which `begin` waits for; does nothing where it does already.
 
         Raises:
             SetupError: the handler asks for something that cannot be, or the store cannot be opened.
@@ -148,7 +149,15 @@ class Schedule:
             store = self.source.store or self.broker.adapter.shared_marks()
             marks = await self.broker.adapter.marks(store)
             turns = Turns(marks, self.source.name, self._lease, is_kept=self.source.missed == "once")
-        self._waiting = asyncio.get_running_loop().create_task(self._wait(turns, handle))
+        self._prepared = turns, handle
+
+    def begin(self) -> None:
+        """Wait for the next tick, once those who listen to what it publishes do."""
+        if self._prepared is None:
+            return
+        waiting = self._wait(*self._prepared)
+        self._prepared = None
+        self._waiting = asyncio.get_running_loop().create_task(waiting)
         self.broker.clock.look_at(self._waiting, is_run=False)
 
     def feeds(self, other: Any, /) -> bool:
@@ -164,6 +173,7 @@ class Schedule:
     async def drain(self, timeout: float) -> int:
         """Run no more ticks, and wait so many seconds for the one that is run: 1 if that was not enough."""
         deadline = asyncio.get_running_loop().time() + timeout
+        self._prepared = None
         self._pauses.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None and self._is_asking:
@@ -181,6 +191,7 @@ class Schedule:
 
     def closed(self) -> None:
         """The broker is closed."""
+        self._prepared = None
         self._pauses.end()
         for task in (self._waiting, self._running):
             if task is not None and task is not asyncio.current_task():
@@ -290,6 +301,13 @@ async def _end(task: "asyncio.Task[None] | None") -> None:
 
 class SchedulingBroker(Broker[AdapterT]):
     """A broker whose handlers may be called at times too."""
+
+    async def start(self) -> None:
+        """Connect and start the subscribers, then the schedules. Raises as `Broker.start`."""
+        await super().start()
+        for each in self.subscribers:
+            if isinstance(each, Schedule):
+                each.begin()
 
     def every(self, interval: Duration, **options: Unpack[ScheduleOptions]) -> Callable[[HandlerT], HandlerT]:
         """Decorator: call the handler again and again. The function stays as it is.
