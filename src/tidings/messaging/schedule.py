@@ -12,13 +12,13 @@ a `datetime`. One process runs each tick, see `turns`.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, Self, TypedDict
 
-from .adapter import Adapter, Handle
-from .broker import Broker
+from .adapter import Handle
+from .broker import Broker, Output
 from .durations import Duration, to_seconds
 from .endpoints import Destination, Source
 from .errors import SetupError
@@ -29,14 +29,10 @@ from .middleware import Middleware
 from .pauses import Pauses
 from .retry import Retry
 from .schedule_plan import Tick, TickMessage, schedule_plan
-from .signature import describe
-from .ticks import Cron, Every, Ticks
+from .ticks import Ticks
 from .turns import Busy, Turn, Turns
 
-__all__ = ["Schedule", "ScheduleOptions", "ScheduleSource", "SchedulingBroker"]
-
-AdapterT = TypeVar("AdapterT", bound=Adapter[Any, Any])
-HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+__all__ = ["Schedule", "ScheduleOptions", "ScheduleSource"]
 
 _RENEWALS = 3  # within a lease
 _ONCE = Retry(attempts=1)
@@ -69,8 +65,8 @@ class ScheduleSource(Source):
             a text; a second at least. A handler may take longer, its process renews it.
         everywhere: each process runs every tick, and nothing is shared.
         store: where the turns are; None for that of the broker.
-        retry: how often a tick whose handler failed is tried, in place; None for once. The next tick comes
-            anyway.
+        retry: how often a tick whose handler failed is tried, in place. Once, unless it is said; the next
+            tick comes anyway.
     """
 
     ticks: Ticks
@@ -79,6 +75,7 @@ class ScheduleSource(Source):
     lease: Duration = 30.0
     everywhere: bool = False
     store: MarkStore | None = None
+    retry: Retry | None = _ONCE
 
     def check(self) -> None:
         """Refuse options that cannot work. SetupError."""
@@ -92,6 +89,10 @@ class ScheduleSource(Source):
     def channel(self) -> str:
         """The name and the times."""
         return f"{self.name} {self.ticks}".lstrip()
+
+    def prefixed(self, prefix: str) -> Self:
+        """The prefix of a router is one of the name, so that it can be included twice."""
+        return replace(self, name=prefix + self.name)
 
     def takes(self, destination: Destination) -> bool:
         """Nothing is published to a schedule."""
@@ -108,12 +109,22 @@ class Schedule:
 
     Attributes:
         broker, source, function: whose, when and what.
+
+    Args:
+        outputs_of: where the results of a function go.
     """
 
-    def __init__(self, broker: "SchedulingBroker[Any]", source: ScheduleSource, function: Any) -> None:
+    def __init__(
+        self,
+        broker: Broker[Any],
+        source: ScheduleSource,
+        function: Callable[..., Any],
+        outputs_of: Callable[[Callable[..., Any]], Sequence[Output]],
+    ) -> None:
         self.broker = broker
         self.source = source
         self.function = function
+        self._outputs_of = outputs_of
         self._lease = to_seconds(source.lease, "lease")
         self._pauses = Pauses()
         self._is_asking = False  # the store, for a turn
@@ -141,7 +152,8 @@ class Schedule:
         if self._waiting is not None:
             return
         self._pauses = Pauses()
-        handle = schedule_plan(self.function, self.broker, self.source, self._pauses)
+        outputs = self._outputs_of(self.function)
+        handle = schedule_plan(self.function, outputs, self.broker, self.source, self._pauses)
         if self.broker.watch is not None:
             handle = self.broker.watch.around(self, handle)
         turns = None
@@ -162,7 +174,7 @@ class Schedule:
 
     def feeds(self, other: Any, /) -> bool:
         """Whether its results are published to what `other` listens to."""
-        outputs = self.broker.outputs_of(self.function)
+        outputs = self._outputs_of(self.function)
         return any(other.source.takes(output.destination) for output in outputs)
 
     def health(self) -> SubscriberHealth:
@@ -297,56 +309,3 @@ async def _end(task: "asyncio.Task[None] | None") -> None:
     if task is not None:
         task.cancel()
         await asyncio.wait([task])
-
-
-class SchedulingBroker(Broker[AdapterT]):
-    """A broker whose handlers may be called at times too."""
-
-    async def start(self) -> None:
-        """Connect and start the subscribers, then the schedules. Raises as `Broker.start`."""
-        await super().start()
-        for each in self.subscribers:
-            if isinstance(each, Schedule):
-                each.begin()
-
-    def every(self, interval: Duration, **options: Unpack[ScheduleOptions]) -> Callable[[HandlerT], HandlerT]:
-        """Decorator: call the handler again and again. The function stays as it is.
-
-        Args:
-            interval: seconds, a timedelta or a text such as "30s", "5m", "1h30m". Ticks are counted from
-                1970, so ``every("1h")`` is on the hour, UTC, whenever a process starts.
-            options: see `ScheduleSource`.
-
-        Raises:
-            SetupError: what cannot be.
-        """
-        return self._scheduled(Every(interval), options)
-
-    def cron(
-        self, expression: str, *, tz: str | tzinfo = UTC, **options: Unpack[ScheduleOptions]
-    ) -> Callable[[HandlerT], HandlerT]:
-        """Decorator: call the handler at the times of a cron expression. Takes the extra ``cron``.
-
-        Args:
-            expression: minute, hour, day of month, month and day of week; of six
-                fields the first is the second.
-            tz: the time zone of these, as "Europe/Berlin".
-            options: see `ScheduleSource`.
-
-        Raises:
-            SetupError: what cannot be, or the extra is not installed.
-        """
-        return self._scheduled(Cron(expression, tz), options)
-
-    def _scheduled(self, ticks: Ticks, options: Mapping[str, Any]) -> Callable[[HandlerT], HandlerT]:
-        ScheduleSource(ticks=ticks, **options).check()
-
-        def schedule(function: HandlerT) -> HandlerT:
-            source = ScheduleSource(ticks=ticks, **{"name": describe(function), "retry": _ONCE, **options})
-            names = [each.source.name for each in self.subscribers if isinstance(each, Schedule)]
-            if source.name in names:
-                raise SetupError(f"there is a schedule {source.name!r}: give one of them another name=")
-            self.subscribers.append(Schedule(self, source, function))
-            return function
-
-        return schedule

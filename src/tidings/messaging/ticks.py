@@ -4,7 +4,6 @@ import math
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from .durations import Duration, to_seconds
 from .errors import SetupError
@@ -101,6 +100,8 @@ class Cron(Ticks):
 def _zone(tz: Any) -> Any:
     if not isinstance(tz, str):
         return tz
+    from zoneinfo import ZoneInfo
+
     try:
         return ZoneInfo(tz)
     except (KeyError, ValueError, OSError) as error:
