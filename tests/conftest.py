@@ -19,7 +19,7 @@ _LIMIT_SECONDS = 180.0
 
 
 def pytest_configure() -> None:
-    # A shell that starts us in the background has SIGINT ignored, which the programs that tests interrupt would inherit.
+    # A shell that starts us in the background has SIGINT ignored, and so had programs that tests interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

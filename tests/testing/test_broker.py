@@ -266,8 +266,8 @@ async def test_a_message_for_later_and_batches_without_a_server() -> None:
         past = Schedule.at(datetime(2020, 1, 1, tzinfo=UTC), target="calls.due")
         await br.publish(1, "calls.later", stream="CALLS", schedule=past)
         await due.wait_call()  # type: ignore[attr-defined]
-        with pytest.raises(PublishError, match="without a server there is Schedule.at alone"):
-            every = Schedule.every(60, target="calls.due")
+        every = Schedule.every(60, target="calls.due")
+        with pytest.raises(PublishError, match=r"without a server there is Schedule\.at alone"):
             await br.publish(1, "calls.later", stream="CALLS", schedule=every)
         ack = await br.publish_batch(NatsResponse(2, msg_id="2"), 3, subject="calls.due", stream="CALLS")
         assert ack is not None

@@ -165,7 +165,7 @@ class MemoryNatsAdapter(NatsAdapter):
         timeout: float | None,
         options: PublishOptions,
     ) -> PubAck:
-        """Publish as to a subject; what a subscriber names is a stream. Of schedules it knows `Schedule.at`."""
+        """Publish as to a subject; what a subscriber names is a stream. It knows `Schedule.at` alone."""
         _ = self._memory.client
         if stream not in self._streams:
             raise PublishError(
