@@ -165,7 +165,7 @@ class MemoryNatsAdapter(NatsAdapter):
         timeout: float | None,
         options: PublishOptions,
     ) -> PubAck:
-        """Publish as to a subject; what a subscriber names is a stream, with schedules by `Schedule.at`."""
+        """Publish as to a subject; what a subscriber names is a stream. It knows `Schedule.at` alone."""
         _ = self._memory.client
         if stream not in self._streams:
             raise PublishError(
@@ -190,7 +190,7 @@ class MemoryNatsAdapter(NatsAdapter):
     ) -> PubAck:
         """Publish one after the other, but nothing where a ``msg_id`` is known."""
         asked = [options_of(each.response) for each in batch]
-        ids = [options["msg_id"] for options in asked if options.get("msg_id")]
+        ids = [msg_id for options in asked if (msg_id := options.get("msg_id"))]
         if len(batch) > 1 and (
             len(ids) > len(set(ids)) or any((stream, each) in self._msg_ids for each in ids)
         ):
@@ -198,9 +198,11 @@ class MemoryNatsAdapter(NatsAdapter):
                 f"stream {stream!r} did not take a batch of {len(batch)} on {subject!r}: "
                 "a msg_id was stored before, or is in it twice"
             )
-        for each, options in zip(batch, asked, strict=True):
-            ack = await self.publish_to_stream(subject, each.body, each.headers, stream, timeout, options)
-        return replace(ack, batch_size=len(batch))
+        acks = [
+            await self.publish_to_stream(subject, each.body, each.headers, stream, timeout, options)
+            for each, options in zip(batch, asked, strict=True)
+        ]
+        return replace(acks[-1], batch_size=len(batch))
 
     async def request(
         self, destination: NatsDestination, body: bytes, headers: Mapping[str, str], timeout: float
