@@ -245,6 +245,25 @@ class Scheduling(Harness):
             await clock.advance(10)
         assert [each.second for each in seen] == [10, 10, 20, 20]
 
+    async def test_a_long_run_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock, gate = ManualClock(), Gate(2)
+
+        async def handler() -> None:
+            await gate.wait()
+
+        async with self.scheduled(clock, handler) as one, self.broker() as two:
+            two.clock = clock
+            two.every("10s", name=self.name)(handler)
+            await one.start()
+            await clock.advance(10, wait=False)
+            await two.start()
+            for _ in range(3):
+                await clock.advance(10, wait=False)
+            gate.opened.set()
+            await clock.settle()
+        assert caplog.text.count("skips the tick of 2030-01-01T00:00:20+00:00, and those to come") == 1
+        assert caplog.text.count("skips the tick") == 1
+
     async def test_a_clock_that_jumps_runs_the_last_tick_and_tells(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:

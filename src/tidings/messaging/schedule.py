@@ -35,6 +35,7 @@ from .turns import Busy, Turn, Turns
 __all__ = ["Schedule", "ScheduleOptions", "ScheduleSource"]
 
 _RENEWALS = 3  # within a lease
+_LAST_WORDS = 1.0  # seconds for a run that is cancelled to give its turn back
 _ONCE = Retry(attempts=1)
 
 
@@ -129,6 +130,7 @@ class Schedule:
         self._pauses = Pauses()
         self._is_asking = False  # the store, for a turn
         self._trouble = ""
+        self._skipped = ""  # why the last ticks were
         self._prepared: tuple[Turns | None, Handle] | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
@@ -151,7 +153,7 @@ class Schedule:
         """
         if self._waiting is not None:
             return
-        self._pauses = Pauses()
+        self._pauses, self._trouble, self._skipped = Pauses(), "", ""
         outputs = self._outputs_of(self.function)
         handle = schedule_plan(self.function, outputs, self.broker, self.source, self._pauses)
         if self.broker.watch is not None:
@@ -170,6 +172,7 @@ class Schedule:
         waiting = self._wait(*self._prepared)
         self._prepared = None
         self._waiting = asyncio.get_running_loop().create_task(waiting)
+        self._waiting.add_done_callback(self._ended)
         self.broker.clock.look_at(self._waiting, is_run=False)
 
     def feeds(self, other: Any, /) -> bool:
@@ -179,7 +182,11 @@ class Schedule:
 
     def health(self) -> SubscriberHealth:
         """Whether it goes on: not where its store does not answer."""
-        trouble = "it is not started" if self._waiting is None else self._trouble
+        trouble = self._trouble
+        if self._waiting is None:
+            trouble = "it is not started"
+        elif self._waiting.done():
+            trouble = "it has ended"
         return SubscriberHealth(self.source.channel, trouble)
 
     async def drain(self, timeout: float) -> int:
@@ -198,7 +205,7 @@ class Schedule:
         await asyncio.wait([running], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if running.done():
             return 0
-        await _end(running)
+        await _end(running, _LAST_WORDS)
         return 1
 
     def closed(self) -> None:
@@ -226,7 +233,7 @@ class Schedule:
                     f"is late: it goes on with the tick of {_told(tick)}, not with that of {_told(due)}"
                 )
             if self._running is not None:
-                self._log(f"skips the tick of {_told(tick)}: the run before it goes on")
+                self._skip(tick, "the run before it goes on")
             elif not await self._try(turns, tick, handle) and is_kept:
                 wake = min(wake, now + self._lease)
 
@@ -245,10 +252,8 @@ class Schedule:
                 turn = await turns.take(tick)
             except Busy as busy:
                 if busy.tick < tick:
-                    self._log(
-                        f"skips the tick of {_told(tick)} here: that of {_told(busy.tick)} is still run by "
-                        "another process, which may have died"
-                    )
+                    told = f"that of {_told(busy.tick)} is still run by another process, which may have died"
+                    self._skip(tick, told)
                 return False
             except Exception as error:
                 self._trouble = f"its store does not answer: {error}"
@@ -261,11 +266,18 @@ class Schedule:
                 return True
         running = self._running = asyncio.get_running_loop().create_task(self._run(turns, turn, tick, handle))
         running.add_done_callback(self._ended)
+        self._skipped = ""
         self.broker.clock.look_at(running, is_run=True)
         return True
 
+    def _skip(self, tick: float, why: str) -> None:
+        if self._skipped != why:  # one line for each run that goes on
+            self._log(f"skips the tick of {_told(tick)}, and those to come: {why}")
+        self._skipped = why
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running = None
+        if task is self._running:
+            self._running = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log("failed", error)
 
@@ -305,7 +317,7 @@ def _told(tick: float) -> str:
     return datetime.fromtimestamp(tick, UTC).isoformat()
 
 
-async def _end(task: "asyncio.Task[None] | None") -> None:
+async def _end(task: "asyncio.Task[None] | None", timeout: float | None = None) -> None:
     if task is not None:
         task.cancel()
-        await asyncio.wait([task])
+        await asyncio.wait([task], timeout=timeout)
