@@ -26,7 +26,7 @@ from .embedded import SERVERS_VARIABLE, STORE_DIR, URL_FILE
 from .exits import CommandError, Exit
 from .loading import Target, load_app
 
-__all__ = ["publish", "request"]
+__all__ = ["ServerOption", "publish", "request", "with_broker"]
 
 SubjectArgument = Annotated[
     str, typer.Argument(help="Where to, such as orders.new.", metavar="SUBJECT", show_default=False)
@@ -131,7 +131,7 @@ def publish(
         where = f"as {last.seq}" if count == 1 else f"up to {last.seq}"
         return f", stored in {last.stream} {where}{', which it had already' if last.duplicate else ''}"
 
-    stored = _with_broker(store_all if stream else publish_all, server, app, app_dir)
+    stored = with_broker(store_all if stream else publish_all, server, app, app_dir)
     messages = "1 message" if count == 1 else f"{count} messages"
     print(f"published {messages} to {subject!r}{stored}")
 
@@ -156,7 +156,7 @@ def request(
             body, subject, headers=headers, correlation_id=correlation_id, timeout=timeout
         )
 
-    answer = _with_broker(work, server, app, app_dir).body
+    answer = with_broker(work, server, app, app_dir).body
     out = sys.stdout.buffer
     out.write(answer if raw or answer.endswith(b"\n") else answer + b"\n")
     out.flush()
@@ -191,7 +191,7 @@ def _headers(given: list[str] | None) -> dict[str, str]:
     return headers
 
 
-def _with_broker(work: Callable[[NatsBroker], Awaitable[Any]], server: str, app: str, app_dir: Path) -> Any:
+def with_broker(work: Callable[[NatsBroker], Awaitable[Any]], server: str, app: str, app_dir: Path) -> Any:
     """What `work` gives for a connected broker; errors of it as CommandErrors."""
     refusals: list[Exception] = []
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from .acks import Settler
 from .endpoints import Destination, Source
+from .errors import BrokerConnectionError
 from .message import Message
 
 __all__ = ["Adapter", "Handle", "Send", "Stop"]
@@ -35,6 +36,8 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
 
     message_type: ClassVar[type[Message[Any]]]
     """The message that handlers of this broker see, declared for the native type."""
+    on_lost: Callable[[BrokerConnectionError], object] | None = None
+    """Called when the connection has ended for good, and not by `close`."""
 
     # What each message costs; best written in C, with `operator.attrgetter` for example.
     body_of: Callable[[Any], bytes]
