@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SPEEDUPS := $(wildcard src/tidings/nats/wire/_*.p[yx][xi])
 
-.PHONY: help demo test test-here lint bench fuzz chaos chaos-jetstream soak docs clean
+.PHONY: help demo test test-here lint bench fuzz chaos chaos-jetstream soak docs site clean
 
 help:            ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,9 +51,12 @@ SECONDS ?= 600
 soak: $(VENV)/.ready-test   ## 100,000 messages a second for ten minutes, and nothing grows; SECONDS=60 for less
 	@$(BIN)/python scripts/soak.py --seconds $(SECONDS) $(ARGS)
 
-docs: $(VENV)/.ready-test   ## run every snippet of the README and docs/, check every link between them
+docs: site $(VENV)/.ready-test   ## build the docs as a site, and run every snippet of them and of the README
 	@$(BIN)/python -m pytest -q tests/docs
 
+site: $(VENV)/.ready-docs   ## the first half of it alone: site/index.html; a warning or a link to nowhere is an error
+	@$(BIN)/python -m sphinx -q -W --keep-going -j auto -b html -d build/docs docs site
+
 clean:           ## remove what the other verbs made
-	rm -rf .venv .venv-* build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	rm -f src/tidings/nats/wire/_speedups.c src/tidings/nats/wire/*.so

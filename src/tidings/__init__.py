@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         ValidationError,
     )
     from tidings.messaging.exceptions import ExceptionMiddleware
+    from tidings.messaging.health import Health, SubscriberHealth
     from tidings.messaging.logs import HandlingFilter, JsonFormatter
     from tidings.messaging.message import Message
     from tidings.messaging.middleware import BaseMiddleware, CallNext, Outgoing
@@ -60,6 +61,7 @@ __all__ = [
     "Depends",
     "HandlingFilter",
     "Header",
+    "Health",
     "JsonFormatter",
     "Logger",
     "Message",
@@ -77,6 +79,7 @@ __all__ = [
     "Retry",
     "SetupError",
     "SkipMessage",
+    "SubscriberHealth",
     "TidingsError",
     "ValidationError",
 ]
@@ -105,6 +108,7 @@ _HOMES = {
         "ValidationError",
     ),
     "tidings.messaging.exceptions": ("ExceptionMiddleware",),
+    "tidings.messaging.health": ("Health", "SubscriberHealth"),
     "tidings.messaging.logs": ("HandlingFilter", "JsonFormatter"),
     "tidings.messaging.message": ("Message",),
     "tidings.messaging.middleware": ("BaseMiddleware", "CallNext", "Outgoing"),

@@ -19,7 +19,7 @@ import pytest
 
 from tests.brokers.around import Around
 from tests.brokers.harness import LIMIT, Gate, Harness, Order, Seen, soon
-from tests.brokers.settling import Settling
+from tests.brokers.settling import Retrying, Settling
 from tidings import (
     Context,
     Depends,
@@ -30,10 +30,11 @@ from tidings import (
     Path,
     RemoteError,
     RequestTimeoutError,
+    Retry,
     SetupError,
 )
 
-__all__ = ["Answering", "Conformance", "Reconnecting", "Settling"]
+__all__ = ["Answering", "Conformance", "Reconnecting", "Retrying", "Settling"]
 
 MANY = 100
 
@@ -365,6 +366,27 @@ class Answering(Harness):
                 *(self.request(broker, number, "in", timeout=LIMIT) for number in range(50))
             )
             assert [await answer.decode(int) for answer in answers] == [-number for number in range(50)]
+
+    @pytest.mark.parametrize(("succeeds_at", "expected"), [(3, 7), (99, None)], ids=["answer", "error"])
+    async def test_with_a_retry_only_the_end_is_told(self, succeeds_at: int, expected: int | None) -> None:
+        calls = Seen[int]()
+        async with self.broker() as broker:
+
+            @self.subscriber(broker, "in", queue="w", retry=Retry(attempts=3, backoff=0.01))
+            async def handler(number: int) -> int:
+                calls.add(number)
+                if len(calls) < succeeds_at:
+                    raise RuntimeError("not yet")
+                return number
+
+            await broker.start()
+            if expected is None:
+                with pytest.raises(RemoteError, match="RuntimeError"):
+                    await self.request(broker, 7, "in", timeout=LIMIT)
+            else:
+                answer = await self.request(broker, 7, "in", timeout=LIMIT)
+                assert await answer.decode(int) == expected
+        assert calls == [7, 7, 7]
 
     async def test_none_is_an_empty_answer(self) -> None:
         async with self.broker() as broker:

@@ -1,4 +1,4 @@
-"""The part of the conformance tests for brokers whose messages are settled."""
+"""The part of the conformance tests about what fails, and about messages that are settled."""
 
 from __future__ import annotations
 
@@ -20,9 +20,130 @@ from tidings import (
     SkipMessage,
 )
 
-__all__ = ["Settling"]
+__all__ = ["Retrying", "Settling"]
 
 QUICK = Retry(attempts=3, backoff=0.01, jitter=0)
+
+
+class Retrying(Harness):
+    """Retries and dead letters, however the broker delivers again, or the message is tried in place."""
+
+    async def test_it_is_tried_until_it_succeeds(self) -> None:
+        results, calls = Seen[int](), Seen[int]()
+        async with self.broker() as broker:
+
+            @self.subscriber(broker, "in", queue="w", retry=QUICK, dead_letter=self.address("dead"))
+            @self.publisher(broker, "out")
+            async def handler(number: int) -> int:
+                calls.add(number)
+                if calls.count(number) < 3:
+                    raise RuntimeError("not yet")
+                return number
+
+            letters = self.seen(broker, "dead", bytes)
+            collected = self.seen(broker, "out", int)
+            await broker.start()
+            for number in range(3):
+                await self.publish(broker, number, "in")
+            results.extend(await collected.until(3))
+        assert sorted(calls) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+        assert sorted(results) == [0, 1, 2]
+        assert letters == []
+
+    @pytest.mark.parametrize(
+        ("options", "count"),
+        [
+            ({"retry": QUICK}, 3),
+            ({"retry": Retry(attempts=1)}, 1),
+            ({"retry": Retry(backoff=0.01, on=ValueError)}, 1),
+            ({"retry": QUICK, "timeout": 0.05}, 3),
+        ],
+        ids=["tries", "one", "other-errors", "timeout"],
+    )
+    async def test_tries_before_the_end(self, options: Any, count: int) -> None:
+        calls = Seen[int]()
+        async with self.broker() as broker:
+
+            @self.subscriber(broker, "in", queue="w", dead_letter=self.address("dead"), **options)
+            async def handler(number: int) -> None:
+                calls.add(number)
+                if "timeout" in options:
+                    await asyncio.Event().wait()
+                raise RuntimeError("always")
+
+            letters = self.seen(broker, "dead", int)
+            await broker.start()
+            await self.publish(broker, 7, "in")
+            assert await letters.until(1) == [7]
+        assert calls == [7] * count
+
+    async def test_without_a_retry_and_a_dead_letter(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Tried again all the same, and in the end told with the payload; what is not valid at once."""
+        calls, behind = Seen[int](), Seen[int]()
+        async with self.broker() as broker:
+
+            @self.subscriber(broker, "in", queue="w")
+            async def handler(number: int) -> None:
+                if number:
+                    behind.add(number)
+                    return
+                calls.add(number)
+                if len(calls) == 1:
+                    raise RuntimeError("not yet")
+
+            await broker.start()
+            await self.publish(broker, "no number", "in")
+            await self.publish(broker, 0, "in")
+            await calls.until(2)
+            await self.publish(broker, 1, "in")
+            await behind.until(1)
+        assert calls == [0, 0]
+        (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert vars(record)["payload_head"] == b"no number"
+
+    async def test_workers_do_not_wait_for_each_other(self) -> None:
+        calls, done = Seen[int](), Seen[int]()
+        retry = Retry(attempts=2, backoff=3600, max_delay=3600)
+        broker = self.broker(graceful_timeout=LIMIT)
+
+        @self.subscriber(broker, "in", queue="w", workers=2, retry=retry)
+        async def handler(number: int) -> None:
+            calls.add(number)
+            if number == 0:
+                raise RuntimeError("waits for an hour, or for the stop")
+            done.add(number)
+
+        await broker.start()
+        for number in range(10):
+            await self.publish(broker, number, "in")
+        assert sorted(await done.until(9)) == list(range(1, 10))
+        await asyncio.wait_for(broker.stop(), LIMIT)
+
+    @pytest.mark.parametrize(
+        ("value", "attempts", "error"), [(1, "3", "RuntimeError: always"), ("x", "1", "ValidationError")]
+    )
+    async def test_a_dead_letter_says_what_failed(self, value: Any, attempts: str, error: str) -> None:
+        letters = Seen[Any]()
+        async with self.broker() as broker:
+
+            @self.subscriber(broker, "in", queue="w", retry=QUICK, dead_letter=self.address("dead"))
+            async def handler(number: int) -> None:
+                raise RuntimeError("always")
+
+            @self.subscriber(broker, "dead")
+            async def bury(body: bytes, message: Message[Any]) -> None:
+                letters.add((body, dict(message.headers)))
+
+            await broker.start()
+            await self.publish(broker, value, "in", headers={"tenant": "a"}, correlation_id="c-1")
+            ((body, headers),) = await letters.until(1)
+        assert body == str(value).encode()
+        assert headers["tenant"] == "a"
+        assert headers["correlation_id"] == "c-1"
+        assert headers["dead-letter-source"] == self.address("in")
+        assert headers["dead-letter-attempts"] == attempts
+        assert error in headers["dead-letter-error"]
+        assert headers["dead-letter-time"].startswith("20")
 
 
 class Settling(Harness):
@@ -138,32 +259,6 @@ class Settling(Harness):
             await self.publish(broker, 2, "in")
             await asyncio.wait_for(told.wait(), LIMIT)
         assert sorted(seen) == [1, 1, 2, 2]
-
-    @pytest.mark.parametrize(
-        ("value", "attempts", "error"), [(1, "3", "RuntimeError: always"), ("x", "1", "ValidationError")]
-    )
-    async def test_a_dead_letter_says_what_failed(self, value: Any, attempts: str, error: str) -> None:
-        letters = Seen[Any]()
-        async with self.broker() as broker:
-
-            @self.subscriber(broker, "in", queue="w", retry=QUICK, dead_letter=self.address("dead"))
-            async def handler(number: int) -> None:
-                raise RuntimeError("always")
-
-            @self.subscriber(broker, "dead")
-            async def bury(body: bytes, message: Message[Any]) -> None:
-                letters.add((body, dict(message.headers)))
-
-            await broker.start()
-            await self.publish(broker, value, "in", headers={"tenant": "a"}, correlation_id="c-1")
-            ((body, headers),) = await letters.until(1)
-        assert body == str(value).encode()
-        assert headers["tenant"] == "a"
-        assert headers["correlation_id"] == "c-1"
-        assert headers["dead-letter-source"] == self.address("in")
-        assert headers["dead-letter-attempts"] == attempts
-        assert error in headers["dead-letter-error"]
-        assert headers["dead-letter-time"].startswith("20")
 
     async def test_a_batch_is_one_call(self) -> None:
         batches = Seen[list[int]]()

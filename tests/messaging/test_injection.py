@@ -15,6 +15,7 @@ from tidings.messaging.context import ContextRepo
 from tidings.messaging.errors import SetupError
 from tidings.messaging.message import Message
 from tidings.messaging.params import Context, Depends, Header, Logger, NoCast, Path
+from tidings.messaging.retry import Retry
 
 
 class User(BaseModel):
@@ -30,7 +31,7 @@ async def handled(
 ) -> FakeBroker:
     """Have a handler handle messages."""
     broker = FakeBroker(**options)
-    broker.subscriber(address)(handler)
+    broker.subscriber(address, retry=Retry(attempts=1))(handler)
     await broker.start()
     for message in messages:
         await broker.deliver(message, address)

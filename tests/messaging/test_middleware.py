@@ -13,6 +13,7 @@ from tidings.messaging.errors import SetupError, ValidationError
 from tidings.messaging.message import Message
 from tidings.messaging.middleware import BaseMiddleware, CallNext, Outgoing
 from tidings.messaging.response import Response
+from tidings.messaging.retry import Retry
 
 Around = Callable[[Message[Any], CallNext], Awaitable[Any]]
 
@@ -114,7 +115,7 @@ async def test_a_class_is_made_for_each_message_and_called_at_each_point() -> No
     seen: list[str] = []
     broker = FakeBroker(middlewares=[partial(Noting, seen=seen)])
 
-    @broker.subscriber("in")
+    @broker.subscriber("in", retry=Retry(attempts=1))
     @broker.publisher("out")
     async def handler(body: bytes) -> str:
         seen.append("handler")
@@ -141,7 +142,7 @@ async def test_what_was_entered_is_left_and_nothing_else(fails: str, expected: l
     outer, inner = partial(Noting, seen=seen), partial(Noting, seen=seen, fails=fails)
     broker = FakeBroker(middlewares=[outer, inner], logger=None)
 
-    @broker.subscriber("in")
+    @broker.subscriber("in", retry=Retry(attempts=1))
     async def handler(body: bytes) -> None:
         seen.append("handler")
 

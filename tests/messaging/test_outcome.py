@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from tests.messaging.fakes import FakeBroker, FakeMessage, Native, Sent
 from tidings.messaging.errors import FieldError, RemoteError, ValidationError
 from tidings.messaging.outcome import error_reply
+from tidings.messaging.retry import Retry
 
 
 class Prediction(BaseModel):
@@ -28,7 +29,7 @@ async def after(
     """What goes out when a message was handled."""
     broker = FakeBroker(**options)
     broker.adapter.refused.update(refused)
-    broker.subscriber("in", no_reply=no_reply)(handler)
+    broker.subscriber("in", no_reply=no_reply, retry=Retry(attempts=1))(handler)
     for address in publishers:
         broker.publisher(address)(handler)
     await broker.start()
@@ -101,7 +102,10 @@ async def test_a_failure_is_logged_with_its_traceback(caplog: pytest.LogCaptureF
     await after(fail, Native(headers=ASKED))
     (record,) = caplog.records
     assert record.levelname == "ERROR"
-    assert record.getMessage() == "in | c-1 | ValueError: secret of the house"
+    assert (
+        record.getMessage()
+        == "in | c-1 | ValueError: secret of the house; given up after try 1; payload: b''"
+    )
     assert vars(record)["correlation_id"] == "c-1"
     assert record.exc_info is not None
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from tests.messaging.fakes import FakeBroker, FakeMessage, FakeSource, Native
 from tidings.messaging.handler import Handler
 from tidings.messaging.params import Context, Depends, Header, Logger
+from tidings.messaging.pauses import Pauses
 from tidings.messaging.plan import plan_for
 
 
@@ -51,7 +52,7 @@ async def plan(
     if publish_to:
         broker.publisher(publish_to)(handler)
     await broker.connect()
-    return plan_for([Handler(handler, broker.outputs_of(handler))], broker, FakeSource("in"))
+    return plan_for([Handler(handler, broker.outputs_of(handler))], broker, FakeSource("in"), Pauses())
 
 
 async def calls_of_ours(run: Callable[[Any], Awaitable[object]], native: Native) -> list[str]:

@@ -214,9 +214,7 @@ async def test_the_result_is_published_before_and_its_failure_counts() -> None:
     assert (again.settled, broker.sent[0].body) == (["ack"], b"1")
 
 
-@pytest.mark.parametrize(
-    "options", [{"ack_policy": ACK}, {"retry": RETRY}, {"dead_letter": "dead"}, {"batch": Batch()}]
-)
+@pytest.mark.parametrize("options", [{"ack_policy": ACK}, {"batch": Batch()}])
 async def test_without_anything_to_settle_the_options_are_refused(options: dict[str, Any]) -> None:
     broker = FakeBroker()
     broker.subscriber("in", **options)(succeeds)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, ClassVar
@@ -30,6 +32,7 @@ from .servers import eventually
 __all__ = ["Conformance"]
 
 PATIENCE = 20.0  # seconds, for what is to come
+GROWTH = 50_000  # bytes; the 5,000 messages have a million
 Make = Callable[..., PubSubBackend]
 
 
@@ -196,6 +199,30 @@ class Conformance:
         pubsub.flush(timeout=PATIENCE)
         assert pubsub.counters.published == 100
         assert pubsub.counters.failed == 0
+
+    def test_ten_times_the_messages_take_no_more_memory(self, make: Make, topic: str) -> None:
+        pubsub = make()
+        pubsub.subscribe(topic)
+        messages = pubsub.listen(timeout=PATIENCE)
+
+        def pass_through(count: int) -> int:
+            for _ in range(0, count, 500):
+                for _ in range(500):
+                    pubsub.publish(topic, bytes(200))
+                for _ in islice(messages, 500):
+                    pass
+            pubsub.flush(PATIENCE)
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+
+        pass_through(500)  # what is made once is made now
+        tracemalloc.start()
+        try:
+            before = pass_through(500)
+            grown = pass_through(5000) - before
+        finally:
+            tracemalloc.stop()
+        assert grown < GROWTH, f"{grown} bytes more after ten times the messages"
 
     # What is refused
 

@@ -75,12 +75,13 @@ def tls_front(port: int, files: Certificate, asks_for: Path | None = None) -> It
         yield front
 
 
-class TestRedis:
-    @pytest.fixture(scope="class")
-    def guarded(self) -> Iterator[RedisServer]:
-        with RedisServer(password=SECRET) as server:
-            yield server
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[RedisServer]:
+    with RedisServer(password=SECRET) as server:
+        yield server
 
+
+class TestRedis:
     @pytest.fixture
     def authority(self, tmp_path: Path) -> Authority:
         return Authority(tmp_path)

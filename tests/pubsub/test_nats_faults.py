@@ -87,6 +87,27 @@ class TestCredentials:
         assert works({"servers": guarded.url, "nkeys_seed": key.seed})
         assert works({"servers": guarded.url, "nkeys_seed": str(file)})
 
+    def test_another_seed(self, guarded: NatsServer, caplog: pytest.LogCaptureFixture) -> None:
+        other = Key()
+        with pytest.raises(ConnectError, match="Authorization Violation") as caught:
+            NATSPubSub({"servers": guarded.url, "nkeys_seed": other.seed})
+        assert other.seed not in f"{caught.value!r} {caught.value.__cause__!r} {caplog.text}"
+
+    @pytest.mark.parametrize(
+        "config",
+        [
+            {"nkeys_seed": "SU" + 56 * "Q"},  # no checksum
+            {"user_jwt": "eyJno.jwt", "nkeys_seed": "SU" + 56 * "Q"},
+            {"user_credentials": "-----BEGIN NATS USER JWT-----\nsesame-4711"},
+        ],
+        ids=["seed", "jwt", "creds"],
+    )
+    def test_what_is_malformed_within(self, guarded: NatsServer, config: dict[str, str]) -> None:
+        with pytest.raises(ConnectError) as caught:
+            NATSPubSub({"servers": guarded.url, **config})
+        assert SECRET not in str(caught.value)
+        assert "QQQ" not in str(caught.value)
+
     def test_a_jwt(self, key: Key, tmp_path: Path) -> None:
         operator = Operator()
         jwt = operator.user(key)
@@ -155,6 +176,20 @@ class TestTLS:
     def test_no_certificate_of_ours(self, server: NatsServer, authority: Authority) -> None:
         with pytest.raises(ConnectError, match="certificate"):
             NATSPubSub({"servers": server.url, "tls_ca_cert": str(authority.ca)})
+
+    def test_a_certificate_of_ours_that_is_not_trusted(
+        self, server: NatsServer, authority: Authority
+    ) -> None:
+        mine = Authority(authority.folder, "another authority").issue("me")
+        with pytest.raises(ConnectError, match="certificate"):
+            NATSPubSub(
+                {
+                    "servers": server.url,
+                    "tls_ca_cert": str(authority.ca),
+                    "tls_cert": str(mine.cert),
+                    "tls_key": str(mine.key),
+                }
+            )
 
     def test_tls_turned_off_is_off(self, nats_url: str) -> None:
         assert works({"servers": nats_url, "tls": False, "tls_ca_cert": "/not/looked/at"})

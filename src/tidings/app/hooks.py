@@ -16,8 +16,9 @@ from tidings.messaging.injection import Surroundings, payload_parameters, with_i
 from tidings.messaging.message import Message
 from tidings.messaging.params import MISSING
 from tidings.messaging.payload import Payload
+from tidings.messaging.problems import field_errors
 from tidings.messaging.signature import Parameter, Signature, read_signature
-from tidings.messaging.validation import caster_for, field_errors
+from tidings.messaging.validation import caster_for
 
 __all__ = ["Hook", "check_options"]
 

@@ -7,6 +7,7 @@ import typer
 
 from tidings.nats.version import __version__
 
+from .dlq import dlq
 from .exits import Exit, exit_code_of
 from .running import APP_OPTIONS, dev, run
 from .sending import publish, request
@@ -56,3 +57,4 @@ commands.command(context_settings=APP_OPTIONS)(run)
 commands.command(context_settings=APP_OPTIONS)(dev)
 commands.command()(publish)
 commands.command()(request)
+commands.add_typer(dlq)

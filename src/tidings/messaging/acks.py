@@ -49,8 +49,9 @@ class AckPolicy(Enum):
 class Verdict(Exception):
     """Raised by a handler or a dependency to say what becomes of the message; no failure.
 
-    Where messages are not settled it ends the handler, and a requester gets no answer from `AckMessage`
-    and `SkipMessage`, an error from the others.
+    Where messages are not settled, `NackMessage` is a failure that is tried again as the `Retry` allows, and
+    `RejectMessage` one that is not. A requester gets no answer from `AckMessage` and `SkipMessage`, an error
+    from the others.
     """
 
 

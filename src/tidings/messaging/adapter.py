@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from .acks import Settler
 from .endpoints import Destination, Source
-from .errors import BrokerConnectionError
+from .errors import BrokerConnectionError, PublishError
 from .message import Message
 
 __all__ = ["Adapter", "Handle", "Send", "Stop"]
@@ -38,6 +38,9 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
     """The message that handlers of this broker see, declared for the native type."""
     on_lost: Callable[[BrokerConnectionError], object] | None = None
     """Called when the connection has ended for good, and not by `close`."""
+
+    waits_in_place: ClassVar[bool] = True
+    """Whether there is a wait between two tries of a message that is not settled; a test need not have it."""
 
     # What each message costs; best written in C, with `operator.attrgetter` for example.
     body_of: Callable[[Any], bytes]
@@ -91,6 +94,10 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
         The context of each worker is its own (`contextvars.Context`).
         """
 
+    def trouble(self, stop: Stop) -> str:
+        """What keeps messages from the source that `listen` gave `stop` for; empty where nothing does."""
+        return ""
+
     @abstractmethod
     async def ready(self) -> None:
         """Return when the broker knows of every source listened to so far."""
@@ -106,6 +113,14 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
     def settler(self, source: SourceT) -> Settler | None:
         """What settles the messages of the source; None where they are not settled."""
         return None
+
+    async def bury(self, message: Message[Any], address: str, headers: Mapping[str, str]) -> None:
+        """Publish a message that is not settled to its dead-letter address as it is.
+
+        `headers` go beside its own. It is there for sure when this returns, as far as the broker can say.
+        Those that are settled have `Settler.bury`. PublishError, BrokerConnectionError.
+        """
+        raise PublishError("the broker has no dead letters for messages that are not settled")
 
     @abstractmethod
     def sender(self, destination: DestinationT) -> Send:

@@ -15,6 +15,7 @@ from .endpoints import Decode, Destination, Encode
 from .errors import BrokerConnectionError, BrokerRefusedError, SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
 from .handling import current_message
+from .health import Health, SubscriberHealth
 from .logs import DEFAULT, logger_for
 from .middleware import (
     Middleware,
@@ -112,6 +113,10 @@ class Consumer(Protocol):
 
     def closed(self) -> None:
         """The broker has closed the subscription."""
+
+    def health(self) -> SubscriberHealth:
+        """Whether it gets messages."""
+        ...
 
 
 class Output(Protocol):
@@ -322,6 +327,22 @@ class Broker(Generic[AdapterT]):
     async def ping(self, timeout: float = 5.0) -> bool:
         """Whether the broker answers within `timeout` seconds; False when not connected."""
         return self._connected and await self.adapter.ping(timeout)
+
+    async def health(self, timeout: float = 5.0) -> Health:
+        """Whether the broker answers, and every subscriber gets its messages; see `Health`.
+
+        One that was stopped by its own `stop` is not asked.
+
+        Args:
+            timeout: seconds for the broker to answer.
+        """
+        trouble = ""
+        if not self._connected:
+            trouble = "not connected: call `await broker.start()`"
+        elif not await self.adapter.ping(timeout):
+            trouble = f"no answer within {timeout:g} s"
+        subscribers = tuple(subscriber.health() for subscriber in self.subscribers)
+        return Health(self.adapter.address, trouble, subscribers)
 
     async def __aenter__(self) -> Self:
         """Connect. The subscribers wait for `start`."""

@@ -46,13 +46,15 @@ class Source(ABC):
         filter: which messages are for the handler that the subscriber decorates; None for all.
         middlewares: around the handlers, within those of the broker and the router.
         dependencies: what `Depends` returns: called for each message, their results are not used.
+        retry: how often a message whose handler failed is tried, and when. None is `Retry()` where the broker
+            delivers again, and otherwise `retry.IN_PLACE`: the messages behind it wait meanwhile. A request
+            is tried again only where it is given.
+        dead_letter: the address for those that could not be handled.
 
     Of a source whose messages are settled, others refuse these:
 
     Attributes:
         ack_policy: what becomes of a message; None is `AckPolicy.REJECT_ON_ERROR`.
-        retry: how often one whose handler failed is tried, and when; None is `Retry()`.
-        dead_letter: the address for those that could not be handled.
         batch: hand the handler a list of messages; None for one by one.
     """
 

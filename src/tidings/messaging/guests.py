@@ -29,7 +29,8 @@ def adapter_of(annotation: Any) -> "TypeAdapter[Any]":
             "validation needs pydantic: install tidings[services], or turn validation off with validate=False"
         ) from None
     if annotation in RAW:
-        return TypeAdapter(InstanceOf[annotation])
+        instance_of: Any = InstanceOf
+        return TypeAdapter(instance_of[annotation])
     try:
         try:
             return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))

@@ -18,11 +18,11 @@ any other              500     the name of its type; its text stays in our log
 from asyncio import CancelledError, current_task
 from collections.abc import Sequence
 from dataclasses import dataclass
-from logging import Logger
+from logging import ERROR, WARNING, Logger
 from time import perf_counter
 from typing import Any
 
-from .acks import AckMessage, SkipMessage, Verdict
+from .acks import RejectMessage, Verdict
 from .adapter import Send
 from .broker import Broker
 from .endpoints import Encode
@@ -31,7 +31,17 @@ from .handling import Handling
 from .message import Message
 from .response import Response
 
-__all__ = ["FAILURES", "Encoders", "Outcome", "are_cancelled", "error_reply", "log_failure", "payload_head"]
+__all__ = [
+    "FAILURES",
+    "Encoders",
+    "Outcome",
+    "are_cancelled",
+    "error_reply",
+    "is_deliberate",
+    "log_end",
+    "log_failure",
+    "log_try",
+]
 
 FAILURES = (Exception, CancelledError)
 """What a handler may fail with. It gets CancelledError also from something else that it awaits."""
@@ -116,22 +126,16 @@ class Outcome:
         for send in sends:
             await send(body, headers)
 
-    async def fail(self, error: BaseException) -> None:
-        """Tell of a failure: in the log, and to the requester.
+    async def tell_requester(self, message: Message[Any], error: BaseException) -> bool:
+        """Answer the requester of `message`, if it has one without an answer, that its handler failed.
 
-        Raises:
-            CancelledError: `error`, where it is we who are cancelled.
+        Returns:
+            Whether there is a requester.
         """
-        if isinstance(error, CancelledError) and are_cancelled():
-            raise error
-        if isinstance(error, (AckMessage, SkipMessage)):
-            return
-        message = self.here.message()
-        if self._broker.watch is not None:
-            self._broker.watch.failed(message, error)
-        log_failure(self._broker.logger, message, error)
-        if not self.replies or message.replied or not message.reply_to:
-            return
+        if not self.replies or not message.reply_to:
+            return False
+        if message.replied:
+            return True
         try:
             await self._adapter.reply_error(message, *error_reply(error))
         except Exception as second:
@@ -141,6 +145,7 @@ class Outcome:
                 message.correlation_id,
                 second,
             )
+        return True
 
     def log_handled(self, started: float, level: int) -> None:
         """Write the line of a message handled; `started` is of `time.perf_counter`."""
@@ -160,31 +165,69 @@ def log_failure(logger: Logger, message: Message[Any], error: BaseException) -> 
     """Write that the handler of `message` failed, and how."""
     where = (message.channel, message.correlation_id)
     if isinstance(error, ValidationError):
-        head = payload_head(message)
+        head = _payload_head(message)
         logger.error("%s | %s | %s; payload: %r", *where, error, head, extra={"payload_head": head})
     elif isinstance(error, Verdict):
         logger.warning("%s | %s | %s: %s", *where, type(error).__name__, error)
-    elif _is_deliberate(error):
+    elif is_deliberate(error):
         logger.warning("%s | %s | answered with %s", *where, error)
     else:
         logger.error("%s | %s | %s: %s", *where, type(error).__name__, error, exc_info=error)
 
 
-def payload_head(message: Message[Any]) -> bytes:
+def log_try(
+    logger: Logger, message: Message[Any], error: BaseException, attempt: int, most: int, delay: float
+) -> None:
+    """Write that a try failed, and when the next one is; `most` is 0 where there is no end of them."""
+    logger.warning(
+        "%s | %s | try %d%s failed, again in %.3g s: %s: %s",
+        message.channel,
+        message.correlation_id,
+        attempt,
+        f" of {most}" if most else "",
+        delay,
+        type(error).__name__,
+        error,
+        exc_info=None if isinstance(error, Verdict) else error,
+        extra={"attempt": attempt, "delay": delay},
+    )
+
+
+def log_end(logger: Logger, message: Message[Any], error: BaseException, attempt: int, what: str) -> None:
+    """Write that there is no other try, and `what` becomes of the message."""
+    head = _payload_head(message)
+    is_failure = not isinstance(error, (Verdict, ValidationError))
+    logger.log(
+        WARNING if isinstance(error, RejectMessage) else ERROR,
+        "%s | %s | %s: %s; %s after try %d; payload: %r",
+        message.channel,
+        message.correlation_id,
+        type(error).__name__,
+        error,
+        what,
+        attempt,
+        head,
+        exc_info=error if is_failure else None,
+        extra={"payload_head": head, "attempt": attempt},
+    )
+
+
+def _payload_head(message: Message[Any]) -> bytes:
     """As much of the payload as a log shows."""
     return message.body[:_HEAD]
 
 
 def error_reply(error: BaseException) -> tuple[str, str]:
     """The code and the description that a requester gets."""
-    if isinstance(error, RemoteError) and _is_deliberate(error):
+    if isinstance(error, RemoteError) and is_deliberate(error):
         return error.code, error.description
     if isinstance(error, ValidationError):
         return "400", str(error)
     return "500", f"the handler failed with {type(error).__name__}"
 
 
-def _is_deliberate(error: BaseException) -> bool:
+def is_deliberate(error: BaseException) -> bool:
+    """Whether it is what a handler wants its requester to be answered with."""
     return isinstance(error, RemoteError) and error.response is None
 
 

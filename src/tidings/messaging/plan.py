@@ -4,7 +4,7 @@ decode → validate → bind → call → publish results
 
 What is between the message and the call decides the shape, see `shapes`; it is around nothing else. A plan
 handles one message at a time, so a source with several workers has as many. Where messages are settled,
-`settling` is around the shape, and gets its failures.
+`settling` is around the shape, and gets its failures; where they are not, `in_place` gets them.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,33 +19,39 @@ from .endpoints import Source
 from .errors import SetupError
 from .handler import Handler, in_time
 from .handling import Handling
+from .in_place import InPlace
 from .injection import Surroundings, is_async
 from .middleware import publish_scopes
 from .outcome import Encoders, Outcome
 from .params import MISSING
+from .pauses import Pauses
 from .response import body_of_response, without_response
 from .results import encoder_for
 from .scoped import outcome_for
 from .settling import Settling, settling_for
-from .shapes import Run, Shaping, filtered, logged, shaped
+from .shapes import Fail, Run, Shaping, filtered, logged, shaped
 from .signature import Signature, describe, read_signature
 
 __all__ = ["plan_for", "surroundings_of"]
 
 
-def plan_for(handlers: Sequence[Handler], broker: Broker[Any], source: Source) -> Handle:
+def plan_for(handlers: Sequence[Handler], broker: Broker[Any], source: Source, pauses: Pauses) -> Handle:
     """What to await with each native message of `source`, or each list of them where it has a `batch`.
 
     Of several handlers the first that accepts a message gets it; a last one that accepts all may follow.
 
     It gives False where the handler, or a publisher of it, failed.
 
+    Args:
+        handlers, broker, source: as they say.
+        pauses: the waits between two tries where messages are not settled.
+
     Raises:
         SetupError: a handler asks for something that cannot be, or the source does.
     """
     source.check()
     settling = settling_for(source, broker.adapter.settler(source), broker)
-    plans = [_plan(handlers, broker, source, settling) for _ in range(source.workers)]
+    plans = [_plan(handlers, broker, source, settling, pauses) for _ in range(source.workers)]
     return plans[0] if len(plans) == 1 else _whichever_is_free(plans)
 
 
@@ -61,19 +67,26 @@ def _whichever_is_free(plans: list[Handle]) -> Handle:
 
 
 def _plan(
-    handlers: Sequence[Handler], broker: Broker[Any], source: Source, settling: Settling | None
+    handlers: Sequence[Handler],
+    broker: Broker[Any],
+    source: Source,
+    settling: Settling | None,
+    pauses: Pauses,
 ) -> Handle:
     message_of = broker.adapter.message_factory(source)
     is_batch = source.batch is not None and settling is not None
     here = Handling((lambda natives: message_of(natives[0])) if is_batch else message_of)
-    built = [_build(handler, broker, source, settling, here) for handler in handlers]
+    in_place = InPlace(source, broker, here, pauses)
+    failing = in_place.failing if settling is None else partial(settling.failing, here)
+    built = [_build(handler, broker, source, settling, failing, here) for handler in handlers]
     run, outcome = built[0]
     if len(handlers) > 1 or handlers[0].accepts is not None:
         if is_batch:
             raise SetupError(f"filter of {source.channel!r}: the handler of a batch takes all of it")
-        fail = outcome.fail if settling is None else settling.failing(here, outcome)
         accepts = [each.accepts for each in handlers]
-        run = filtered(list(zip(accepts, [run for run, _ in built], strict=True)), here, source, fail)
+        runs = [run for run, _ in built]
+        run = filtered(list(zip(accepts, runs, strict=True)), here, source, failing(outcome))
+    in_place.run = run
     if settling is not None and not is_batch:
         run = settling.around(run)
     level = broker.options.log_level
@@ -83,8 +96,13 @@ def _plan(
 
 
 def _build(
-    handler: Handler, broker: Broker[Any], source: Source, settling: Settling | None, here: Handling
-) -> "tuple[Run, Outcome]":
+    handler: Handler,
+    broker: Broker[Any],
+    source: Source,
+    settling: Settling | None,
+    failing: Callable[[Outcome], Fail],
+    here: Handling,
+) -> tuple[Run, Outcome]:
     function = handler.function
     signature = read_signature(function)
     _check(function, signature)
@@ -115,8 +133,7 @@ def _build(
         return batch_run(
             call, signature, surroundings, message_of, outcome, settling, broker, source
         ), outcome
-    fail = outcome.fail if settling is None else settling.failing(here, outcome)
-    plan = Shaping(broker, source, call, outcome, fail)
+    plan = Shaping(broker, source, call, outcome, failing(outcome))
     return shaped(plan, signature, surroundings), outcome
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from .errors import FieldError
 
@@ -39,10 +39,10 @@ def field_errors(error: Exception, parameter: str | None = "") -> tuple[FieldErr
 def _found_by(error: Exception) -> Iterable[Found]:
     errors_of: Any = getattr(error, "errors", None)
     if callable(errors_of):  # pydantic's
-        details: list[Any] = errors_of(include_url=False, include_input=False, include_context=False)[:_MOST]
+        details = cast(list[Any], errors_of(include_url=False, include_input=False, include_context=False))
         return [
             (tuple(map(str, each["loc"])), _TAG.sub(r"The tag \1 does not match", each["msg"]))
-            for each in details
+            for each in details[:_MOST]
         ]
     text = str(error)
     if type(error).__name__ == "PydanticSerializationError":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from random import uniform
 
-__all__ = ["Retry"]
+__all__ = ["IN_PLACE", "Retry"]
 
 _MOST_DOUBLINGS = 64  # beyond any delay that makes sense, and within what a float holds
 
@@ -41,3 +41,7 @@ class Retry:
         doublings = min(max(attempt, 1) - 1, _MOST_DOUBLINGS)
         wait = min(self.backoff * 2.0**doublings, self.max_delay)
         return min(wait * (1 + uniform(-self.jitter, self.jitter)), self.max_delay)
+
+
+IN_PLACE = Retry(attempts=3, backoff=0.1)
+"""Where nothing else is said and nobody delivers again: short, since the messages behind it wait."""

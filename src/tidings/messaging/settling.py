@@ -8,7 +8,8 @@ raised a `Verdict`  as that says           as that says
 got no valid input  (there is no other)    rejected; NACK_ON_ERROR: nacked; ACK: acknowledged
 failed              nacked with a delay    likewise; MANUAL: left to the handler
 is cancelled        nacked                 nacked
-failed a requester  (there is no other)    the requester is told, and it is acknowledged
+failed a requester  as above, if a `Retry` the requester is told, and it is acknowledged
+                    is given; else at the end
 ==================  =====================  =====================================================
 
 What the handler settled itself is left alone, whatever it raises then.
@@ -16,43 +17,30 @@ What the handler settled itself is left alone, whatever it raises then.
 
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from .acks import AckMessage, AckPolicy, NackMessage, RejectMessage, Settler, SkipMessage, Verdict
 from .broker import Broker
+from .dead_letters import letter_headers, one_line
 from .endpoints import Source
 from .errors import SetupError, ValidationError
 from .handling import Handling
 from .message import Message
-from .outcome import Outcome, are_cancelled, log_failure, payload_head
+from .outcome import Outcome, are_cancelled, is_deliberate, log_end, log_failure, log_try
 from .retry import Retry
 
-__all__ = ["ATTEMPTS", "ERROR", "SOURCE", "TIME", "Settling", "settling_for"]
-
-SOURCE = "dead-letter-source"
-"""Header of a dead letter: the address that the message came by."""
-ERROR = "dead-letter-error"
-"""… what failed: the type of the error and its text."""
-ATTEMPTS = "dead-letter-attempts"
-"""… how often it was delivered."""
-TIME = "dead-letter-time"
-"""… when it was given up, RFC 3339."""
+__all__ = ["Settling", "settling_for"]
 
 _ONCE = (AckPolicy.ACK_FIRST, AckPolicy.MANUAL)
-_TEXT = 500  # characters of an error that a header shows
 
 
 def settling_for(source: Source, settler: Settler | None, broker: Broker[Any]) -> "Settling | None":
-    """How the messages of `source` are settled; None where they are not.
+    """How the messages of `source` are settled; None where they are not, see `in_place`.
 
     Raises:
         SetupError: options that the source cannot have, or that exclude each other.
     """
-    given = [
-        name for name in ("ack_policy", "retry", "dead_letter", "batch") if getattr(source, name) is not None
-    ]
+    given = [name for name in ("ack_policy", "batch") if getattr(source, name) is not None]
     if settler is None:
         if given:
             raise SetupError(
@@ -80,6 +68,7 @@ class Settling:
         self._policy = policy
         self._dead_letter = source.dead_letter
         self._retry = source.retry or Retry()
+        self._retry_is_given = source.retry is not None
         self._broker = broker
         self._logger = broker.logger
         tries = self._retry.attempts
@@ -136,30 +125,56 @@ class Settling:
         """
         await self.fail_all([here.native], here.message_of, error, {id(here.native): here.message()})
 
-    def failing(self, here: Handling, outcome: Outcome) -> Callable[[BaseException], Awaitable[None]]:
-        """`fail`, where the handler's results are requesters' answers.
+    def failing(self, here: Handling, outcome: Outcome) -> Callable[[BaseException], Awaitable[bool]]:
+        """`fail`, where the handler's results may be requesters' answers.
 
-        One who waits for an answer is told of the failure at once, so that the message is done: another
-        try would answer a second time.
+        One who waits for an answer is told of the failure at once, unless a `Retry` is given. Then he is told
+        at the end; and never of the failure of a message that he has an answer to.
         """
 
-        async def fail(error: BaseException) -> None:
+        async def fail(error: BaseException) -> bool:
+            await self.fail(here, error)
+            return False
+
+        async def fail_or_tell(error: BaseException) -> bool:
+            message = here.message()
             to_end = isinstance(error, CancelledError) and are_cancelled()
-            if to_end or isinstance(error, NackMessage) or not here.message().reply_to:
+            comes_again = isinstance(error, NackMessage) or self._is_retried(here.native, message, error)
+            if to_end or comes_again or not message.reply_to:
                 await self.fail(here, error)
             else:
-                await self._fail_answered(here, outcome, error)
+                await self._fail_answered(here.native, message, outcome, error)
+            return False
 
-        return fail if outcome.replies else partial(self.fail, here)
+        return fail_or_tell if outcome.replies else fail
 
-    async def _fail_answered(self, here: Handling, outcome: Outcome, error: BaseException) -> None:
-        native, message, settler = here.native, here.message(), self.settler
-        await outcome.fail(error)
-        if settler.is_settled(native) and self._policy is not AckPolicy.ACK_FIRST:
-            return
-        if self._dead_letter is not None and not isinstance(error, (AckMessage, SkipMessage)):
+    def _is_retried(self, native: Any, message: Message[Any], error: BaseException) -> bool:
+        """Whether a request is handled again."""
+        is_over = message.replied or is_deliberate(error) or self.settler.is_settled(native)
+        if is_over or not self._retry_is_given:
+            return False
+        return self._has_another_try(error, self.settler.deliveries(native))
+
+    def _has_another_try(self, error: BaseException, attempt: int) -> bool:
+        if isinstance(error, (Verdict, ValidationError)) or self._policy is AckPolicy.MANUAL:
+            return False
+        return isinstance(error, self._retry.on) and (not self._tries or attempt < self._tries)
+
+    async def _fail_answered(
+        self, native: Any, message: Message[Any], outcome: Outcome, error: BaseException
+    ) -> None:
+        settler, is_failure = self.settler, not isinstance(error, (AckMessage, SkipMessage))
+        if is_failure:
+            if self._broker.watch is not None:
+                self._broker.watch.failed(message, error)
+            await outcome.tell_requester(message, error)
+        is_over = settler.is_settled(native) and self._policy is not AckPolicy.ACK_FIRST
+        if is_failure and not is_over and self._dead_letter is not None:
             await self._bury(native, message, error, settler.deliveries(native), self._dead_letter)
-        elif not settler.is_settled(native):
+            return
+        if is_failure:
+            log_failure(self._logger, message, error)
+        if not settler.is_settled(native):
             await self._tell(native, settler.ack(native))
 
     async def fail_all(
@@ -198,29 +213,16 @@ class Settling:
             await self._tell(native, settler.nack(native, delay))
         elif settler.is_settled(native) and self._policy is not AckPolicy.ACK_FIRST:
             log_failure(self._logger, message, error)
-        elif isinstance(error, (Verdict, ValidationError)):
-            await self._end(native, message, error, attempt)
-        elif self._policy is AckPolicy.MANUAL:
-            log_failure(self._logger, message, error)
-        elif isinstance(error, self._retry.on) and (not self._tries or attempt < self._tries):
+        elif self._has_another_try(error, attempt):
             await self._again(native, message, error, attempt)
+        elif self._policy is AckPolicy.MANUAL and not isinstance(error, (Verdict, ValidationError)):
+            log_failure(self._logger, message, error)
         else:
             await self._end(native, message, error, attempt)
 
     async def _again(self, native: Any, message: Message[Any], error: BaseException, attempt: int) -> None:
         delay = self._retry.delay(attempt)
-        self._logger.warning(
-            "%s | %s | try %d%s failed, again in %.3g s: %s: %s",
-            message.channel,
-            message.correlation_id,
-            attempt,
-            f" of {self._tries}" if self._tries else "",
-            delay,
-            type(error).__name__,
-            error,
-            exc_info=error,
-            extra={"attempt": attempt, "delay": delay},
-        )
+        log_try(self._logger, message, error, attempt, self._tries, delay)
         await self._tell(native, self.settler.nack(native, delay))
 
     async def _end(self, native: Any, message: Message[Any], error: BaseException, attempt: int) -> None:
@@ -252,13 +254,7 @@ class Settling:
         self, native: Any, message: Message[Any], error: BaseException, attempt: int, address: str
     ) -> None:
         settler = self.settler
-        headers = {
-            SOURCE: message.channel,
-            ERROR: _one_line(f"{type(error).__name__}: {error}"),
-            ATTEMPTS: str(attempt),
-            TIME: datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "correlation_id": message.correlation_id,
-        }
+        headers = letter_headers(message, error, attempt)
         try:
             await settler.bury(native, address, headers)
         except Exception as second:
@@ -272,21 +268,7 @@ class Settling:
             await self._tell(native, settler.ack(native))
 
     def _log_end(self, message: Message[Any], error: BaseException, attempt: int, what: str) -> None:
-        head = payload_head(message)
-        is_failure = not isinstance(error, (Verdict, ValidationError))
-        self._logger.log(
-            _WARNING if isinstance(error, RejectMessage) else _ERROR,
-            "%s | %s | %s: %s; %s after try %d; payload: %r",
-            message.channel,
-            message.correlation_id,
-            type(error).__name__,
-            error,
-            what,
-            attempt,
-            head,
-            exc_info=error if is_failure else None,
-            extra={"payload_head": head, "attempt": attempt},
-        )
+        log_end(self._logger, message, error, attempt, what)
 
     async def _tell(self, native: Any, settling: Awaitable[None]) -> bool:
         try:
@@ -301,13 +283,6 @@ class Settling:
             self._logger.warning("a message could not be settled, and will be delivered again: %s", error)
 
 
-_WARNING, _ERROR = 30, 40
-
-
 def _reason(error: BaseException) -> str:
     """For the broker, whose other users may read it: without values of ours."""
-    return _one_line(error.reason) if isinstance(error, RejectMessage) else type(error).__name__
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_TEXT]
+    return one_line(error.reason) if isinstance(error, RejectMessage) else type(error).__name__

@@ -36,11 +36,13 @@ from .payload import Payload
 from .signature import Signature
 from .validation import untouched
 
-__all__ = ["Run", "Shaping", "filtered", "logged", "shaped"]
+__all__ = ["Fail", "Run", "Shaping", "filtered", "logged", "shaped"]
 
 Call: TypeAlias = Callable[..., Awaitable[Any]]
 Run: TypeAlias = Callable[[Any], Awaitable[bool]]
 """Handles a native message; whether the handler and its publishers came to their end."""
+Fail: TypeAlias = Callable[[BaseException], Awaitable[bool]]
+"""Gets what a handler failed with; whether it came to its end after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Shaping:
     source: Source
     call: Call
     outcome: Outcome
-    fail: Callable[[BaseException], Awaitable[None]]
+    fail: Fail
 
     @property
     def adapter(self) -> Adapter[Any, Any]:
@@ -100,8 +102,7 @@ def _raw(plan: Shaping) -> Run:
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
         except FAILURES as error:
-            await fail(error)
-            return False
+            return await fail(error)
         return True
 
     return run
@@ -125,8 +126,7 @@ def _whole(plan: Shaping, payload: Payload, read_body: Callable[[bytes], Any]) -
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
         except FAILURES as error:
-            await fail(error)
-            return False
+            return await fail(error)
         return True
 
     return run
@@ -150,8 +150,7 @@ def _fields(plan: Shaping, payload: Payload, read_body: Callable[[bytes], Any]) 
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
         except FAILURES as error:
-            await fail(error)
-            return False
+            return await fail(error)
         return True
 
     return run
@@ -175,8 +174,7 @@ def _injected(plan: Shaping, signature: Signature, surroundings: Surroundings, p
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
         except FAILURES as error:
-            await fail(error)
-            return False
+            return await fail(error)
         return True
 
     return run
@@ -224,8 +222,7 @@ def _scoped(plan: Shaping, consume: Callable[[Message[Any]], Awaitable[None]]) -
         try:
             await consume(message)
         except FAILURES as error:
-            await fail(error)
-            return False
+            return await fail(error)
         return True
 
     return run
@@ -235,7 +232,7 @@ def filtered(
     choices: Sequence[tuple[Accepts | None, Run]],
     here: Handling,
     source: Source,
-    fail: Callable[[BaseException], Awaitable[None]],
+    fail: Fail,
 ) -> Run:
     """Hands a message to the first handler that accepts it."""
 
@@ -255,8 +252,7 @@ def filtered(
         try:
             run = await choose(here.message())
         except FAILURES as error:
-            await fail(error)
-            return False
+            return await fail(error)
         return await run(native)
 
     return run_chosen

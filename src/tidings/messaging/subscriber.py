@@ -8,8 +8,10 @@ from .broker import Broker
 from .endpoints import Accepts, Source
 from .errors import SetupError
 from .handler import Handler
+from .health import SubscriberHealth
 from .mailbox import Mailbox
 from .message import Message
+from .pauses import Pauses
 from .plan import plan_for
 from .signature import describe
 
@@ -60,6 +62,7 @@ class Subscriber:
         self._functions: list[tuple[Callable[..., Any], Accepts | None]] = []
         self._stop: Stop | None = None
         self._mailbox: Mailbox | None = None
+        self._pauses = Pauses()
 
     @overload
     def __call__(self, handler: HandlerT, /, *, filter: Accepts | None = None) -> HandlerT: ...
@@ -126,7 +129,8 @@ class Subscriber:
         if self._stop is not None or not handlers:
             return
         self._add_to_broker()
-        handle, first = plan_for(handlers, self.broker, self.source), handlers[0].function
+        self._pauses, first = Pauses(), handlers[0].function
+        handle = plan_for(handlers, self.broker, self.source, self._pauses)
         if self.broker.watch is not None:
             handle = self.broker.watch.around(self, handle)
         self._stop = await self.broker.adapter.listen(self.described(first), handle)
@@ -214,6 +218,7 @@ class Subscriber:
         """
         stop, self._stop = self._stop, None
         mailbox, self._mailbox = self._mailbox, None
+        self._pauses.end()
         if stop is None:
             return 0
         return await (stop(timeout) if mailbox is None else mailbox.close(stop, timeout))
@@ -222,6 +227,11 @@ class Subscriber:
         """Whether a publisher of a handler publishes to what `other` listens to."""
         outputs = [output for each in self.handlers for output in each.outputs]
         return any(other.source.takes(output.destination) for output in outputs)
+
+    def health(self) -> SubscriberHealth:
+        """Whether it gets messages, as far as the broker's client knows."""
+        trouble = "it is not started" if self._stop is None else self.broker.adapter.trouble(self._stop)
+        return SubscriberHealth(self.source.channel, trouble)
 
     def closed(self) -> None:
         """The broker closed the subscription."""

@@ -19,6 +19,7 @@ from tidings.brokers.nats.options import NatsDestination, NatsSource
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Handle, Send, Stop
 from tidings.messaging.errors import NotConnectedError, PublishError, RemoteError, SetupError
+from tidings.messaging.message import Message
 from tidings.nats.errors import BadHeaderError
 from tidings.nats.jetstream import PubAck, PublishOptions
 from tidings.nats.wire import Msg, encode_headers
@@ -43,6 +44,8 @@ class MemoryNatsAdapter(NatsAdapter):
 
     A stream holds nothing: its subscribers get what is published while they listen, and settle it.
     """
+
+    waits_in_place = False
 
     def __init__(self, server: TestServer, watching: Watching, logger: Logger) -> None:
         super().__init__("memory", {}, logger)
@@ -113,6 +116,10 @@ class MemoryNatsAdapter(NatsAdapter):
         if isinstance(source, NatsEndpoint) or source.stream is None or not settles(source):
             return None
         return StreamSettler(self._bury, max(consumer_config(source).max_deliver, 0))
+
+    async def bury(self, message: Message[Any], address: str, headers: Mapping[str, str]) -> None:
+        """Publish a dead letter."""
+        await self._bury(address, message.body, {**message.headers, **headers})
 
     async def _bury(self, subject: str, body: bytes, headers: Mapping[str, str]) -> None:
         await self._memory.publish(subject, body, self._stored(headers))

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.brokers.conformance import Answering, Conformance, Settling
+from tests.brokers.conformance import Answering, Conformance, Retrying, Settling
 from tidings.brokers.memory import MemoryBroker, MemoryServer
 
 
-class TestMemory(Conformance, Answering, Settling):
+class TestMemory(Conformance, Answering, Retrying, Settling):
     @pytest.fixture(autouse=True)
     def _server(self) -> None:
         self.server = MemoryServer()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.brokers.conformance import Answering, Conformance, Reconnecting, Settling
+from tests.brokers.conformance import Answering, Conformance, Reconnecting, Retrying, Settling
 from tests.brokers.harness import Harness
 from tests.proxy import Proxy
 from tidings.brokers.nats import NatsBroker, Pull
@@ -34,11 +34,11 @@ class OnNats(Harness):
             yield NatsBroker(proxy.url, reconnect_time_wait=0.01, max_reconnect_attempts=-1), proxy.cut
 
 
-class TestCore(OnNats, Conformance, Answering, Reconnecting):
+class TestCore(OnNats, Conformance, Answering, Retrying, Reconnecting):
     pass
 
 
-class TestStreams(OnNats, Conformance, Settling, Reconnecting):
+class TestStreams(OnNats, Conformance, Retrying, Settling, Reconnecting):
     @pytest.fixture(autouse=True)
     def _stream(self, _server: None, _names_of_its_own: None) -> None:
         async def make() -> None:

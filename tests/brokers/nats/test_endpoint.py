@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from tests.nats.core.witness import QUICK
 from tests.nats.services.calling import unique
 from tests.proxy import Proxy
-from tidings import Context, Depends, Path
+from tidings import AckPolicy, Context, Depends, Path
 from tidings.brokers.nats import NatsBroker, NatsEndpoint, NatsMessage, NatsRequestMessage
 from tidings.messaging.errors import BrokerConnectionError, PublishError, RemoteError, SetupError
 from tidings.nats import NoRespondersError, connect
@@ -263,7 +263,7 @@ async def test_what_has_no_schema(nats_url: str) -> None:
         ({"service": ServiceConfig("calc", "1.0.0")}, "put it into that"),
         ({"subject": "{a}{b}"}, "not a token"),
         ({"subject": "a b"}, "white space"),
-        ({"dead_letter": "x"}, "not settled"),
+        ({"ack_policy": AckPolicy.ACK}, "not settled"),
         ({"metadata": {"a": 1}}, "text by text"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,

@@ -10,6 +10,7 @@ import pytest
 from tests.nats.compat.conftest import Door
 
 from tidings.nats import NoServersError
+from tidings.nats.server import NatsServer
 
 LIMIT = 20.0  # seconds
 
@@ -258,3 +259,75 @@ def test_the_tree_of_exceptions(doors: tuple[Door, Door], path: str) -> None:
         except TypeError:
             continue  # wants arguments
         assert str(double()) == text, name
+
+
+async def test_callbacks_of_a_close(door: Door, nats_url: str) -> None:
+    told: list[str] = []
+
+    async def disconnected() -> None:
+        told.append("disconnected")
+
+    async def closed() -> None:
+        told.append("closed")
+
+    nc = await door.connect(nats_url, disconnected_cb=disconnected, closed_cb=closed)
+    await nc.close()
+    assert told == ["disconnected", "closed"]
+
+
+async def test_a_callback_of_a_close_that_raises_stops_no_other(nats_url: str) -> None:
+    told: list[object] = []
+
+    async def disconnected() -> None:
+        raise RuntimeError("disconnected")
+
+    nc = await Door("tidings.nats.compat").connect(
+        nats_url, disconnected_cb=disconnected, closed_cb=lambda: told.append("closed"), error_cb=told.append
+    )
+    await nc.close()
+    assert told[0] == "closed"
+    assert [str(error) for error in told[1:]] == ["disconnected"]
+
+
+async def test_attempts_to_come_back_that_fail_are_told(door: Door, nats_server: NatsServer) -> None:
+    told = asyncio.Event()
+
+    async def hear(error: Exception) -> None:
+        if isinstance(error, OSError):
+            told.set()
+
+    nc = await door.connect(nats_server.url, error_cb=hear, reconnect_time_wait=0.05)
+    await asyncio.to_thread(nats_server.kill)
+    async with asyncio.timeout(20):
+        await told.wait()
+    assert isinstance(nc.last_error, OSError)
+    await nc.close()
+
+
+async def test_a_server_that_is_not_there_is_told_before_the_next_one(door: Door, nats_url: str) -> None:
+    told: asyncio.Queue[Exception] = asyncio.Queue()
+    nc = await door.connect(["nats://127.0.0.1:1", nats_url], error_cb=told.put, dont_randomize=True)
+    async with asyncio.timeout(20):
+        assert isinstance(await told.get(), OSError)
+    assert nc.is_connected
+    await nc.close()
+
+
+async def test_one_that_ended_with_its_last_message_can_be_unsubscribed(door: Door, nats_url: str) -> None:
+    nc = await door.connect(nats_url)
+    sub = await nc.subscribe("compat.two")
+    await sub.unsubscribe(limit=2)
+    for _ in range(3):
+        await nc.publish("compat.two", b"")
+    found = []
+    async with asyncio.timeout(LIMIT):
+        async for msg in sub.messages:
+            found.append(msg)
+            if len(found) == 2:
+                await sub.unsubscribe()
+    assert len(found) == 2
+    other = await nc.subscribe("compat.other")
+    await other.unsubscribe()
+    with pytest.raises(door.errors.BadSubscriptionError):
+        await other.unsubscribe()
+    await nc.close()

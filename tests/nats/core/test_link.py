@@ -21,6 +21,7 @@ from tidings.nats import (
 )
 from tidings.nats.core.link import server_error
 from tidings.nats.server import NatsServer
+from tidings.nats.wire import Route
 
 
 def bounded(sock: socket.socket) -> None:
@@ -356,4 +357,50 @@ class TestFlush:
             assert not second.done()
             go.set()
             await second
+            await client.close()
+
+
+class TestFaultsOfOurs:
+    """What handles one message may be broken; the others are handled all the same."""
+
+    async def test_a_route_that_cannot_be_woken(self, nats_url: str) -> None:
+        class Broken(Route):
+            def wake(self) -> None:
+                while self.pop() is not None:
+                    pass
+                raise LookupError("not woken")
+
+        told, lost = Gathered(), Gathered()
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told(context["exception"]))
+        async with await connect(nats_url, disconnected_cb=lost) as client:
+            registry = client.registry
+            registry.add_route(Broken(registry.next_sid()), "fault")
+            sub = await client.subscribe("fault")
+            for _ in range(3):
+                await client.publish("fault")
+                await client.flush(20)
+                await sub.next_msg(20)
+            assert {repr(error) for error in told} == {"LookupError('not woken')"}
+            assert not lost
+
+    async def test_an_error_of_the_server_that_is_mishandled(self) -> None:
+        async def script(side: Side) -> None:
+            await side.greet()
+            await side.expect(b"SUB")
+            await side.expect(b"PING")
+            await side.send(b"-ERR 'Permissions Violation for Publish to \"a\"'\r\nPONG\r\n")
+            await side.answer_pings()
+
+        def fails(error: PermissionsError) -> None:
+            raise LookupError("mishandled")
+
+        told = Gathered()
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told(context["exception"]))
+        async with leaves_nothing(), Peer(script) as peer:
+            client = await connect(peer.url)
+            await client.subscribe("a")
+            client.registry.refuse = fails  # type: ignore[method-assign]
+            await client.flush(20)
+            assert [repr(error) for error in told] == ["LookupError('mishandled')"]
+            assert client.is_connected
             await client.close()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from logging import Logger
 from operator import attrgetter
+from weakref import WeakKeyDictionary
 
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
 from tidings.messaging.errors import (
@@ -50,6 +51,7 @@ class MemoryAdapter(Adapter[MemorySource, MemoryDestination]):
         self._listenings: list[Listening] = []
         self._requests: set[asyncio.Future[MemoryMsg]] = set()
         self._closing: asyncio.Task[int] | None = None
+        self._listening_of: WeakKeyDictionary[Stop, Listening] = WeakKeyDictionary()
 
     @property
     def address(self) -> str:
@@ -119,7 +121,13 @@ class MemoryAdapter(Adapter[MemorySource, MemoryDestination]):
                 self._listenings.remove(listening)
             return left
 
+        self._listening_of[stop] = listening
         return stop
+
+    def trouble(self, stop: Stop) -> str:
+        """What keeps messages from a source; empty where nothing does."""
+        listening = self._listening_of.get(stop)
+        return "" if listening is None else listening.trouble
 
     async def ready(self) -> None:
         """Every source is known as soon as it is listened to."""

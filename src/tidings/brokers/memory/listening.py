@@ -44,6 +44,12 @@ class Listening:
         """Whether it is one of the handlers that asks."""
         return asyncio.current_task() in self.tasks
 
+    @property
+    def trouble(self) -> str:
+        """What keeps messages from the handler; empty where nothing does."""
+        missing = self._source.workers - len(self.tasks)
+        return f"{missing} of its {self._source.workers} workers have ended" if missing else ""
+
     async def _work(self) -> None:
         inbox, batch = self._inbox, self._source.batch
         while not self._is_over(inbox):

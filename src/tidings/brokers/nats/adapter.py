@@ -8,6 +8,7 @@ from inspect import isawaitable
 from logging import Logger
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
@@ -30,6 +31,7 @@ from .sending import StreamSend
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
     from tidings.nats.jetstream import ContextOptions, JetStream, PubAck, PublishOptions
 
+    from .burying import Burial
     from .listening import StreamListening
     from .serving import Serving
     from .watching import WatchListening
@@ -76,9 +78,11 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._subscriptions: list[Subscription] = []
         self._listenings: list[StreamListening | WatchListening[Any]] = []
         self._serving: Serving | None = None
+        self._burial: Burial | None = None
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
         self._is_ending = False
+        self._troubles: WeakKeyDictionary[Stop, Callable[[], str]] = WeakKeyDictionary()
 
     @property
     def address(self) -> str:
@@ -165,7 +169,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             await client.close()
             workers = [worker for each in self._subscriptions for worker in each.stop()]
             if self._client is client:
-                self._client = self._jetstream = self._serving = None
+                self._client = self._jetstream = self._serving = self._burial = None
             self._subscriptions.clear()
             drain.cancel()
             await asyncio.wait([drain, *workers], timeout=_PATIENCE)
@@ -210,7 +214,9 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         except Error as error:
             raise translated(error) from error
         self._subscriptions.append(subscription)
-        return partial(self._end, subscription)
+        stop = partial(self._end, subscription)
+        self._troubles[stop] = partial(_trouble_of, subscription)
+        return stop
 
     async def _listen_by(self, listening: "StreamListening | WatchListening[Any]") -> Stop:
         await listening.declare()
@@ -224,6 +230,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             await listening.end(timeout)
             return 0  # what is not handled is not lost: the stream has it
 
+        self._troubles[stop] = lambda: listening.trouble
         return stop
 
     async def _serve(self, source: NatsEndpoint, handle: Handle) -> Stop:
@@ -238,7 +245,13 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             await serving.leave(timeout)
             return left
 
+        self._troubles[stop] = partial(_trouble_of, endpoint.subscription)
         return stop
+
+    def trouble(self, stop: Stop) -> str:
+        """What keeps messages from a source; empty where nothing does."""
+        ask = self._troubles.get(stop)
+        return "" if ask is None else ask()
 
     async def _end(self, subscription: Subscription, timeout: float) -> int:
         # Ended by its own handler it still runs; `close` must know.
@@ -307,6 +320,16 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         if not settles(source):
             return None
         return NatsSettler(self.jetstream, consumer_config(source).max_deliver)
+
+    async def bury(self, message: Message[Any], address: str, headers: Mapping[str, str]) -> None:
+        """Publish a dead letter, to a stream where one has the subject."""
+        from .burying import Burial
+
+        try:
+            self._burial = self._burial or Burial(self.client, self.jetstream)
+            await self._burial.bury(message, address, headers)
+        except Error as error:
+            raise translated(error) from error
 
     def sender(self, destination: NatsDestination) -> Send:
         """What publishes to the subject of the destination."""
@@ -395,6 +418,12 @@ _FOREVER = 365 * 24 * 3600.0  # seconds: `close` has a timeout of its own
 def _unhandled(subscription: Subscription) -> int:
     """Messages that wait, and those in the handlers' hands."""
     return subscription.unhandled + len(subscription.tasks)
+
+
+def _trouble_of(subscription: Subscription) -> str:
+    if not subscription.is_closed or 0 < subscription.max_msgs <= subscription.received:
+        return ""
+    return f"its subscription has ended: {subscription.failure or 'it was closed'}"
 
 
 def _one_line(text: str) -> str:

@@ -190,7 +190,7 @@ class NatsBroker(Broker[NatsAdapter]):
         """A key-value bucket of the client, with all that it can do.
 
         Args:
-            bucket: the name of one that is there, or the config of one that is made if it is not.
+            bucket: its name or its config; one that is not there is made, with the defaults if only named.
             declare: "create" makes what is not there, "update" also changes what is there otherwise, "never"
                 does neither.
             key_codec, value_codec: how keys and values are stored.

@@ -1,7 +1,10 @@
-"""Buckets that services use: looked up or made, and never changed unasked. As `declaring` says."""
+"""Buckets that services use: looked up or made, and never changed unasked. As `declaring` says.
+
+One that is asked for by its name alone is taken as it is, and made with the defaults.
+"""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from tidings.messaging.errors import SetupError, TidingsError
 from tidings.nats import Error
@@ -19,7 +22,7 @@ from tidings.nats.jetstream.kv import KeyCodec, ValueCodec
 from .declaring import differs
 from .errors import translated
 
-__all__ = ["open_bucket", "open_object_store", "refused"]
+__all__ = ["Declare", "open_bucket", "open_object_store", "refused"]
 
 Declare = Literal["create", "update", "never"]
 B = TypeVar("B", KeyValue, ObjectStore)
@@ -38,14 +41,12 @@ async def open_bucket(
         SetupError: it is not there and must not be made, or not as its config says, or cannot be.
         BrokerConnectionError, RequestTimeoutError: the server does not answer.
     """
-    config = wanted if isinstance(wanted, KeyValueConfig) else None
-    name = str(wanted) if config is None else config.bucket
+    config = wanted if isinstance(wanted, KeyValueConfig) else KeyValueConfig(bucket=wanted)
     return await _opened(
-        KeyValueConfig,
-        name,
         config,
+        config is wanted,
         declare,
-        lambda: js.key_value(name, key_codec=key_codec, value_codec=value_codec),
+        lambda: js.key_value(config.bucket, key_codec=key_codec, value_codec=value_codec),
         lambda: js.create_key_value(config, key_codec=key_codec, value_codec=value_codec),
         lambda: js.update_key_value(config, key_codec=key_codec, value_codec=value_codec),
     )
@@ -55,42 +56,40 @@ async def open_object_store(
     js: JetStream, wanted: str | ObjectStoreConfig, declare: Declare = "create"
 ) -> ObjectStore:
     """The object store of that name or config. Raises as `open_bucket`."""
-    config = wanted if isinstance(wanted, ObjectStoreConfig) else None
-    name = str(wanted) if config is None else config.bucket
+    config = wanted if isinstance(wanted, ObjectStoreConfig) else ObjectStoreConfig(bucket=wanted)
     return await _opened(
-        ObjectStoreConfig,
-        name,
         config,
+        config is wanted,
         declare,
-        lambda: js.object_store(name),
+        lambda: js.object_store(config.bucket),
         lambda: js.create_object_store(config),
         lambda: js.update_object_store(config),
     )
 
 
 async def _opened(
-    kind: type[Any],
-    name: str,
-    config: KeyValueConfig | ObjectStoreConfig | None,
+    config: KeyValueConfig | ObjectStoreConfig,
+    is_asked_for: bool,
     declare: Declare,
     look: Callable[[], Awaitable[B]],
     make: Callable[[], Awaitable[B]],
     change: Callable[[], Awaitable[B]],
 ) -> B:
+    """The bucket, made where it is not there; compared with the config if who wants it gave one."""
+    name = config.bucket
     try:
         try:
             bucket = await look()
         except StreamNotFoundError:
-            if config is None or declare == "never":
+            if declare == "never":
                 raise SetupError(
-                    f"there is no bucket {name!r}. Make it, or have it made: give "
-                    f"{kind.__name__}(bucket={name!r}, …) in the place of its name"
+                    f"there is no bucket {name!r}. Make it, or have it made: leave out declare='never'"
                 ) from None
             try:
                 return await make()
             except StreamNameInUseError:  # made by somebody else meanwhile
                 bucket = await look()
-        if config is not None:
+        if is_asked_for:
             differences = config.to_stream().differences((await bucket.status()).stream_info.config)
             if differences and declare != "update":
                 raise differs(f"bucket {name!r}", differences)

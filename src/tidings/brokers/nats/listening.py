@@ -44,6 +44,7 @@ class StreamListening:
         self._consumer: Consumer | OrderedConsumer | None = None
         self._messages: Messages | OrderedMessages | None = None
         self._coming_back: asyncio.Task[None] | None = None
+        self._gone = ""  # why it is looked for
         self._ended = False
 
     async def declare(self) -> None:
@@ -118,7 +119,8 @@ class StreamListening:
     def _come_back(self, error: Error) -> None:
         if self._ended or self._coming_back is not None or self._js.api.connection.is_closed:
             return
-        self._logger.error("%s: its consumer is gone, and is looked for: %s", self._source.channel, error)
+        self._gone = f"its consumer is gone, and is looked for: {error}"
+        self._logger.error("%s: %s", self._source.channel, self._gone)
         self._coming_back = start_task(self._look())
 
     async def _look(self) -> None:
@@ -140,6 +142,16 @@ class StreamListening:
                     return
         finally:
             self._coming_back = None
+
+    @property
+    def trouble(self) -> str:
+        """What keeps messages from the handler; empty where nothing does."""
+        if self._coming_back is not None:
+            return self._gone
+        if self._messages is None:
+            return "it does not read yet: call `start`"
+        missing = self._source.workers - len(self.tasks)
+        return f"{missing} of its {self._source.workers} workers have ended" if missing else ""
 
     # The end
 

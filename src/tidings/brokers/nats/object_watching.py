@@ -6,7 +6,7 @@ from tidings.nats import Error
 from tidings.nats.jetstream import ObjectWatcher
 from tidings.nats.jetstream.object_store.errors import StoredInfoError
 
-from .buckets import open_object_store, refused
+from .buckets import Declare, open_object_store, refused
 from .object_message import ObjectChange
 from .options import ObjWatch
 from .watching import WatchListening
@@ -17,10 +17,10 @@ __all__ = ["ObjectListening"]
 class ObjectListening(WatchListening[ObjectWatcher]):
     """Hands what is known of the objects of a store to a handler. What cannot be read is logged."""
 
-    async def _open(self) -> ObjectWatcher:
+    async def _open(self, declare: Declare) -> ObjectWatcher:
         watched = self._source.watched
         assert isinstance(watched, ObjWatch)
-        store = await open_object_store(self._js, watched.bucket, self._source.declare)
+        store = await open_object_store(self._js, watched.bucket, declare)
         try:
             return await store.watch(
                 ignore_deletes=watched.ignore_deletes,

@@ -70,7 +70,7 @@ class KvWatch:
     """What is watched of a key-value bucket.
 
     Attributes:
-        bucket: the name of one that is there, or the config of one that is made if it is not.
+        bucket: its name or its config; one that is not there is made, with the defaults if only named.
         include_history: first all revisions of each key that are kept, not only the last one.
         updates_only: nothing of what is there at the start.
         ignore_deletes: only values, not that a key was deleted or purged.
@@ -99,7 +99,7 @@ class ObjWatch:
     """What is watched of an object store.
 
     Attributes:
-        bucket: the name of one that is there, or the config of one that is made if it is not.
+        bucket: its name or its config; one that is not there is made, with the defaults if only named.
         ignore_deletes: only what is put or changed, not that an object was deleted.
         include_history: all infos that the store has of an object.
         updates_only: nothing of what is there at the start.

@@ -10,15 +10,11 @@ from tidings.nats import Error, ProtocolError
 from tidings.nats.jetstream import JetStream, JetStreamMsg
 from tidings.nats.jetstream.errors import MsgAlreadyAckdError
 
+from .burying import SEQUENCE, STREAM, own_headers
 from .errors import translated
 from .message import NatsMessage
 
 __all__ = ["NatsSettler", "NatsStreamMessage"]
-
-STREAM = "dead-letter-stream"
-"""Header of a dead letter: the stream that the message is in, for as long as that keeps it."""
-SEQUENCE = "dead-letter-sequence"
-"""… its sequence there."""
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -125,21 +121,12 @@ class NatsSettler(Settler):
     async def bury(self, native: JetStreamMsg, address: str, headers: Mapping[str, str]) -> None:
         """Publish it to a stream, once even if it is given up twice."""
         metadata = native.metadata
-        try:
-            # What asked something of the stream that it was in would ask it of this one.
-            own = {
-                name: native.headers.get_all(name)
-                for name in native.headers
-                if not name.lower().startswith("nats-")
-            }
-        except ProtocolError:
-            own = {}
         sequence = str(metadata.sequence.stream)
         # With the time, since a stream that is deleted and made again counts from 1.
         once = f"dead-letter.{metadata.stream}.{sequence}.{metadata.timestamp_ns}.{metadata.consumer}"
         await self._jetstream.publish(
             address,
             native.data,
-            headers={**own, **headers, STREAM: metadata.stream, SEQUENCE: sequence},
+            headers={**own_headers(native), **headers, STREAM: metadata.stream, SEQUENCE: sequence},
             msg_id=once,
         )

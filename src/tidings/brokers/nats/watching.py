@@ -14,7 +14,7 @@ from tidings.nats import Error
 from tidings.nats.core.callbacks import start_task
 from tidings.nats.jetstream import JetStream, KeyWatcher
 
-from .buckets import open_bucket, refused
+from .buckets import Declare, open_bucket, refused
 from .key_message import Change, body_of
 from .options import KvWatch, NatsSource
 
@@ -38,7 +38,7 @@ W = TypeVar("W", bound=Watcher)
 class WatchListening(ABC, Generic[W]):
     """Hands what changes in a bucket to a handler, one after the other.
 
-    A bucket that is gone is looked for, or made, as at the start, until it is there again; then all that is
+    A bucket that is gone is looked for, or made as its config says, until it is there again; then all that is
     in it is handed out. Each try is logged.
     """
 
@@ -50,6 +50,7 @@ class WatchListening(ABC, Generic[W]):
         self._watcher: W | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_looking = False
+        self._gone = ""  # why it is looked for
         self._ended = False
 
     async def declare(self) -> None:
@@ -59,10 +60,10 @@ class WatchListening(ABC, Generic[W]):
             SetupError: it is not as the source says, or cannot be watched so.
             BrokerConnectionError, RequestTimeoutError: the server does not answer.
         """
-        self._watcher = await self._open()
+        self._watcher = await self._open(self._source.declare)
 
     @abstractmethod
-    async def _open(self) -> W:
+    async def _open(self, declare: Declare) -> W:
         """Look up or make the bucket, and watch it. Raises as `declare`."""
 
     @abstractmethod
@@ -87,9 +88,8 @@ class WatchListening(ABC, Generic[W]):
             except Error as error:
                 if self._is_over:
                     return
-                self._logger.error(
-                    "%s: its bucket is gone, and is looked for: %s", self._source.channel, error
-                )
+                self._gone = f"its bucket is gone, and is looked for: {error}"
+                self._logger.error("%s: %s", self._source.channel, self._gone)
             watcher = await self._look()
 
     async def _hand_out(self, watcher: W) -> None:
@@ -103,11 +103,14 @@ class WatchListening(ABC, Generic[W]):
 
     async def _look(self) -> W:
         wait, self._is_looking = _LEAST_WAIT, True
+        watched = self._source.watched
+        # With the defaults it would stand in the way of the one that its owner makes again.
+        declare: Declare = "never" if watched and isinstance(watched.bucket, str) else self._source.declare
         while True:
             await asyncio.sleep(wait)
             wait = min(2 * wait, _MOST_WAIT)
             try:
-                self._watcher = watcher = await self._open()
+                self._watcher = watcher = await self._open(declare)
             except TidingsError as error:
                 self._logger.error("%s: again in %g s: %s", self._source.channel, wait, error)
                 continue
@@ -118,6 +121,15 @@ class WatchListening(ABC, Generic[W]):
     @property
     def _is_over(self) -> bool:
         return self._ended or self._js.api.connection.is_closed
+
+    @property
+    def trouble(self) -> str:
+        """What keeps messages from the handler; empty where nothing does."""
+        if self._is_looking:
+            return self._gone
+        if self._task is None:
+            return "it does not watch yet: call `start`"
+        return "its watcher has ended" if self._task.done() else ""
 
     # The end
 
@@ -153,8 +165,8 @@ class WatchListening(ABC, Generic[W]):
 class KeyListening(WatchListening[KeyWatcher[bytes]]):
     """Hands the entries of a key-value bucket to a handler."""
 
-    async def _open(self) -> KeyWatcher[bytes]:
-        watched, declare = self._source.watched, self._source.declare
+    async def _open(self, declare: Declare) -> KeyWatcher[bytes]:
+        watched = self._source.watched
         assert isinstance(watched, KvWatch)
         kv = await open_bucket(self._js, watched.bucket, declare, watched.key_codec, watched.value_codec)
         try:

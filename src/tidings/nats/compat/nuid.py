@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import secrets
 
-__all__ = ["NUID"]
+__all__ = [
+    "BASE",
+    "DIGITS",
+    "INC",
+    "MAX_INC",
+    "MAX_SEQ",
+    "MIN_INC",
+    "NUID",
+    "PREFIX_LENGTH",
+    "SEQ_LENGTH",
+    "TOTAL_LENGTH",
+]
 
-_DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_LENGTH = 22
+# The shape of an identifier, and what a sequence would be counted by, which programs import.
+DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+BASE = len(DIGITS)
+PREFIX_LENGTH = 12
+SEQ_LENGTH = 10
+TOTAL_LENGTH = PREFIX_LENGTH + SEQ_LENGTH
+MAX_SEQ = BASE**SEQ_LENGTH
+MIN_INC = 33
+MAX_INC = 333
+INC = MAX_INC - MIN_INC
 
 
 class NUID:
@@ -15,4 +34,10 @@ class NUID:
 
     def next(self) -> bytearray:
         """22 random letters and digits: 131 bits, which needs no sequence to be unique."""
-        return bytearray(_DIGITS[secrets.randbelow(62)] for _ in range(_LENGTH))
+        return bytearray(DIGITS[secrets.randbelow(BASE)] for _ in range(TOTAL_LENGTH))
+
+    def randomize_prefix(self) -> None:
+        """Nothing to do: each identifier is random as a whole."""
+
+    def reset_sequential(self) -> None:
+        """Nothing to do: each identifier is random as a whole."""

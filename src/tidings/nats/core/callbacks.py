@@ -12,7 +12,7 @@ from typing import Any
 
 from tidings.nats.core.options import ErrorCallback
 
-__all__ = ["Callbacks", "is_coroutine_function", "start_task"]
+__all__ = ["Callbacks", "check_loop", "is_coroutine_function", "start_task"]
 
 logger = logging.getLogger("tidings.nats")
 
@@ -36,6 +36,26 @@ def start_task(
     for one at work, and in the middle of what starts it.
     """
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), context=context, name=name)
+
+
+def check_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Refuse to be used in another event loop than `loop`, where nobody would ever be woken.
+
+    Raises:
+        RuntimeError: as asyncio itself does for a future of another loop.
+    """
+    running = asyncio._get_running_loop()
+    if running is loop or running is None:
+        return
+    if loop.is_closed():
+        raise RuntimeError(
+            "the client was made in an event loop that is closed: connect() anew in each asyncio.run(), and "
+            "close the client before its end"
+        )
+    raise RuntimeError(
+        "the client belongs to another event loop: connect() in this one too, or call it over there with "
+        "asyncio.run_coroutine_threadsafe(); for threads there is tidings.pubsub"
+    )
 
 
 class Callbacks:

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tidings.nats.core import events
+from tidings.nats.core.callbacks import check_loop
 from tidings.nats.core.inbox import new_inbox
 from tidings.nats.core.inbox_requests import ReplyStream, is_empty
 from tidings.nats.core.lifeline import Lifeline
@@ -96,6 +97,7 @@ class Connection(Lifeline):
             PermissionsError: the server refuses the request, or the subject of its reply.
             BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError: as `publish`.
         """
+        check_loop(self._loop)
         if old_style:
             self._check_open()
             return await self._asker.ask(self.new_inbox(), subject, payload, timeout, headers)
@@ -253,6 +255,9 @@ class Connection(Lifeline):
         server does not take within a second is lost, and reported to the error callback. Idempotent; while
         somebody else ends the client it waits for that, unless it is called from a callback.
         """
+        if self._closed.done():
+            return
+        check_loop(self._loop)
         if self._life.move(Move.CLOSE):
             await self._shut()
         else:

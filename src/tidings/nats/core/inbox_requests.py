@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from tidings.nats.core.options import DEFAULT_LIMITS
@@ -146,7 +147,8 @@ class ReplyStream:
         self._end()
 
     def __del__(self) -> None:
-        self._end()
+        with suppress(RuntimeError):  # the loop is closed, and with it the connection
+            self._end()
 
     async def _next(self) -> Msg | None:
         """The next reply; None when there is none any more."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tidings.nats.core import events
-from tidings.nats.core.callbacks import Callbacks, start_task
+from tidings.nats.core.callbacks import Callbacks, check_loop, start_task
 from tidings.nats.core.inbox import check_prefix
 from tidings.nats.core.inbox_requests import Asker, Inbox
 from tidings.nats.core.link import Link, Mark, is_harmless, is_passing, open_link, server_error
@@ -426,6 +426,7 @@ class Lifeline(Status):
         return error
 
     def _check_open(self) -> None:
+        check_loop(self._loop)
         if self.is_closed:
             raise self._closed_error()
 

@@ -113,7 +113,10 @@ class Link(asyncio.BufferedProtocol):
             events, failure = error.events, error
         self._wake()
         for event in events:
-            self._handle(event)
+            try:
+                self._handle(event)
+            except Exception as error:
+                self._blame(event, error)
         if failure is not None:
             self.abort(failure)
 
@@ -402,7 +405,16 @@ class Link(asyncio.BufferedProtocol):
 
     def _wake(self) -> None:
         for route in self._parser.take_touched():
-            route.wake()
+            try:
+                route.wake()
+            except Exception as error:  # the others' messages came too
+                self._blame(route, error)
+
+    def _blame(self, culprit: object, error: Exception) -> None:
+        """A fault of ours in handling what came is told, and costs nobody the connection."""
+        self._loop.call_exception_handler(
+            {"message": f"{culprit!r} of {self.server} was not handled", "exception": error, "protocol": self}
+        )
 
     def _handle(self, event: Event) -> None:
         if self._handshake is not None:

@@ -36,6 +36,7 @@ class Home(Protocol):
     drain_timeout: float
     is_closed: bool
     calls: Calls
+    loop: asyncio.AbstractEventLoop
 
     def send_unsubscribe(self, sub: Subscription, limit: int = 0) -> None:
         """Tell the server."""
@@ -325,7 +326,7 @@ class Subscription(Route):
         current = asyncio.current_task()
         while not self._home.is_closed and self._has_others_at_work(current):
             if self._idle is None:
-                self._idle = asyncio.get_running_loop().create_future()
+                self._idle = self._home.loop.create_future()
                 self.wants_served = True
             await asyncio.shield(self._idle)
 
@@ -519,7 +520,7 @@ class Subscription(Route):
 
     async def arrival(self) -> None:
         """Wait until a message came, or the end."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[None] = self._home.loop.create_future()
         if self._waiters is None:
             self._waiters = deque()
         self._waiters.append(waiter)

@@ -31,6 +31,7 @@ class Subscriptions:
     Attributes:
         routes: subscription id → route; shared with the parser of every link.
         message_type: the class of messages, unless a route asks for one that this is no subclass of.
+        loop: the one in which all of it happens.
         calls: calls the callbacks that are plain functions, in the loop's next turn.
     """
 
@@ -49,7 +50,8 @@ class Subscriptions:
         self.link: Link | None = None
         self.is_closed = False
         self._writer = writer
-        self.calls = Calls(partial(asyncio.get_running_loop().call_soon, self._call))
+        self.loop = asyncio.get_running_loop()
+        self.calls = Calls(partial(self.loop.call_soon, self._call))
         self._last_sid = 0
         self._blocking: set[int] = set()
         # Also those that get no more messages, whose last callbacks may still run.

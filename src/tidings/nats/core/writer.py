@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from tidings.nats.core.callbacks import check_loop
 from tidings.nats.core.link import Link, Mark
 from tidings.nats.core.options import BufferPolicy
 from tidings.nats.errors import OutboundBufferLimitError
@@ -266,8 +267,21 @@ class Writer:
 
     def _arm(self) -> None:
         if not self._armed:
+            try:
+                check_loop(self._loop)
+            except RuntimeError:
+                self._arm_from_elsewhere()
+                raise
             self._armed = True
             self._loop.call_soon(self._end_of_turn)
+
+    def _arm_from_elsewhere(self) -> None:
+        """What was gathered is there, and stands before what others gather: it goes out, if anything does."""
+        if self._loop.is_closed():
+            self.encoder.clear()
+        else:
+            self._armed = True
+            self._loop.call_soon_threadsafe(self._end_of_turn)
 
     def _end_of_turn(self) -> None:
         self._armed = self._wrote_early = False

@@ -1,6 +1,7 @@
 """Subscribers to the keys of a bucket, and buckets of a broker."""
 
 import asyncio
+import logging
 import os
 from typing import Any
 
@@ -195,6 +196,31 @@ async def test_a_bucket_that_is_deleted_and_made_again(nats_url: str, name: str)
         assert await seen.reach(2) == [1, 2]
 
 
+async def test_a_deleted_bucket_of_which_only_the_name_is_known_is_left_to_its_owner(
+    nats_url: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker, seen, looked = NatsBroker(nats_url), Seen(), asyncio.Event()
+
+    def notice(record: logging.LogRecord) -> bool:
+        if "there is no bucket" in record.getMessage():
+            looked.set()
+        return True
+
+    @broker.subscriber(kv_watch=name)
+    async def handler(value: int) -> None:
+        seen.add(value)
+
+    caplog.handler.addFilter(notice)
+    async with broker:
+        await broker.start()
+        js = broker.client.jetstream()
+        await js.delete_key_value(name)
+        async with asyncio.timeout(LIMIT):
+            await looked.wait()
+        await (await js.create_key_value(config(name, history=5))).put("a", b"1")
+        assert await seen.reach(1) == [1]
+
+
 async def test_a_stop_waits_for_the_handler(nats_url: str, name: str) -> None:
     broker, begun, done = NatsBroker(nats_url), asyncio.Event(), []
     goes_on = asyncio.Event()
@@ -257,16 +283,27 @@ async def test_a_handler_may_stop_the_broker(nats_url: str, name: str) -> None:
 
 async def test_a_bucket_that_is_not_there(nats_url: str, name: str) -> None:
     with pytest.raises(SetupError, match=f"no bucket '{name}'"):
-        await started(nats_url, kv_watch=name)
+        await started(nats_url, kv_watch=name, declare="never")
     with pytest.raises(SetupError, match="no bucket"):
         await started(nats_url, kv_watch=KvWatch(config(name)), declare="never")
     async with NatsBroker(nats_url) as broker:
-        with pytest.raises(SetupError, match="KeyValueConfig"):
-            await broker.key_value(name)
+        with pytest.raises(SetupError, match="declare='never'"):
+            await broker.key_value(name, declare="never")
         with pytest.raises(SetupError):
             await broker.key_value(config(name), declare="never")
         with pytest.raises(SetupError, match="letters"):
             await broker.key_value("a.b")
+
+
+async def test_a_bucket_of_which_only_the_name_is_said(nats_url: str, name: str) -> None:
+    async with NatsBroker(nats_url) as broker:
+        kv = await broker.key_value(name)
+        await kv.put("a", b"1")
+        assert (await kv.status()).history == 1
+        await broker.key_value(KeyValueConfig(bucket=name, history=5), declare="update")
+        assert await (await broker.key_value(name)).keys() == ["a"]
+        await started(nats_url, kv_watch=name)
+        assert (await kv.status()).history == 5
 
 
 async def test_a_differing_bucket_is_not_changed_unasked(nats_url: str, name: str) -> None:

@@ -147,12 +147,14 @@ async def test_a_store_of_the_broker(nats_url: str, name: str) -> None:
         await broker.object_store(name)
     async with broker:
         await broker.connect()
-        with pytest.raises(SetupError, match="ObjectStoreConfig"):
-            await broker.object_store(name)
+        with pytest.raises(SetupError, match="declare='never'"):
+            await broker.object_store(name, declare="never")
         with pytest.raises(SetupError, match="there is no bucket"):
             await broker.object_store(config(name), declare="never")
         with pytest.raises(SetupError):
             await broker.object_store("a.b")
+        await (await broker.object_store(f"{name}-named")).put("a", b"a")
+        assert await (await broker.object_store(f"{name}-named")).get_bytes("a") == b"a"
         store = await broker.object_store(config(name))
         await store.put("a", b"a")
         assert await (await broker.object_store(config(name))).get_bytes("a") == b"a"

@@ -345,3 +345,19 @@ async def test_a_consumer_that_was_made_is_bound(door: Door, nats_url: str, name
     await sub.unsubscribe()
     await js.delete_stream(name)
     await nc.close()
+
+
+async def test_a_durable_of_several_subjects(door: Door, nats_url: str, name: str) -> None:
+    nc = await door.connect(nats_url)
+    js = nc.jetstream()
+    await js.add_stream(name=name, subjects=[f"{name}.>"])
+    for token in ("a", "b.c", "d"):
+        await js.publish(f"{name}.{token}", token.encode())
+    some = await js.pull_subscribe(f"{name}.*", "some")
+    assert [msg.data for msg in await some.fetch(2, timeout=LIMIT)] == [b"a", b"d"]
+    every = await js.pull_subscribe(f"{name}.>", "every")
+    assert len(await every.fetch(3, timeout=LIMIT)) == 3
+    assert (await js.consumer_info(name, "some")).config.filter_subject == f"{name}.*"
+    pushed = await js.subscribe(f"{name}.b.*", durable="pushed")
+    assert (await pushed.next_msg(timeout=LIMIT)).data == b"b.c"
+    await nc.close()

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import ssl
 from collections import UserString
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -15,6 +17,23 @@ from urllib.parse import ParseResult, urlparse
 from tidings.nats import errors as native_errors
 from tidings.nats.client import Client as Native
 from tidings.nats.compat import errors
+from tidings.nats.compat.aio.constants import (
+    CTRL_STATUS,
+    DEFAULT_BUFFER_SIZE,
+    DEFAULT_CONNECT_TIMEOUT,
+    DEFAULT_DRAIN_TIMEOUT,
+    DEFAULT_FLUSH_TIMEOUT,
+    DEFAULT_INBOX_PREFIX,
+    DEFAULT_MAX_FLUSHER_QUEUE_SIZE,
+    DEFAULT_MAX_OUTSTANDING_PINGS,
+    DEFAULT_MAX_PAYLOAD_SIZE,
+    DEFAULT_MAX_RECONNECT_ATTEMPTS,
+    DEFAULT_PENDING_SIZE,
+    DEFAULT_PING_INTERVAL,
+    DEFAULT_RECONNECT_TIME_WAIT,
+    MAX_CONTROL_LINE_SIZE,
+    NO_RESPONDERS_STATUS,
+)
 from tidings.nats.compat.aio.msg import Msg
 from tidings.nats.compat.aio.servers import Server, ServerVersion, Srv, shown
 from tidings.nats.compat.aio.subscription import (
@@ -24,6 +43,7 @@ from tidings.nats.compat.aio.subscription import (
 )
 from tidings.nats.compat.border import translated, translates
 from tidings.nats.core.creds import RawCredentials as NativeCredentials
+from tidings.nats.core.link import Link
 from tidings.nats.core.options import SubscriptionLimits, options_from
 from tidings.nats.core.servers import Server as NativeServer
 from tidings.nats.version import __version__
@@ -33,7 +53,32 @@ if TYPE_CHECKING:
     from tidings.nats.compat.js.client import JetStreamContext
     from tidings.nats.compat.js.manager import JetStreamManager
 
-__all__ = ["Client", "Msg", "RawCredentials", "Server", "ServerVersion", "Srv", "Subscription"]
+__all__ = [
+    "CTRL_STATUS",
+    "DEFAULT_BUFFER_SIZE",
+    "DEFAULT_CONNECT_TIMEOUT",
+    "DEFAULT_DRAIN_TIMEOUT",
+    "DEFAULT_FLUSH_TIMEOUT",
+    "DEFAULT_INBOX_PREFIX",
+    "DEFAULT_MAX_FLUSHER_QUEUE_SIZE",
+    "DEFAULT_MAX_OUTSTANDING_PINGS",
+    "DEFAULT_MAX_PAYLOAD_SIZE",
+    "DEFAULT_MAX_RECONNECT_ATTEMPTS",
+    "DEFAULT_PENDING_SIZE",
+    "DEFAULT_PING_INTERVAL",
+    "DEFAULT_RECONNECT_TIME_WAIT",
+    "MAX_CONTROL_LINE_SIZE",
+    "NO_RESPONDERS_STATUS",
+    "DEFAULT_SUB_PENDING_BYTES_LIMIT",
+    "DEFAULT_SUB_PENDING_MSGS_LIMIT",
+    "Client",
+    "Msg",
+    "RawCredentials",
+    "Server",
+    "ServerVersion",
+    "Srv",
+    "Subscription",
+]
 
 log = logging.getLogger("tidings.nats")
 
@@ -41,7 +86,16 @@ Callback = Callable[[], Awaitable[None] | None]
 ErrorCallback = Callable[[Exception], Awaitable[None] | None]
 ReconnectToServerHandler = Callable[[list[Server], dict[str, Any]], tuple[Server | None, float]]
 
-DEFAULT_PENDING_SIZE = 2 * 1024 * 1024
+
+class _Telling(Native):
+    """Tells the error callback of each attempt to connect that fails, as programs are used to."""
+
+    async def _open_link(self, server: NativeServer) -> Link:
+        try:
+            return await super()._open_link(server)
+        except Exception as error:
+            self._callbacks.report(error)
+            raise
 
 
 class RawCredentials(UserString):
@@ -88,13 +142,13 @@ class Client:
         pedantic: bool = False,
         verbose: bool = False,
         allow_reconnect: bool = True,
-        connect_timeout: float = 2,
-        reconnect_time_wait: float = 2,
-        max_reconnect_attempts: int = 60,
-        ping_interval: float = 120,
-        max_outstanding_pings: int = 2,
+        connect_timeout: float = DEFAULT_CONNECT_TIMEOUT,
+        reconnect_time_wait: float = DEFAULT_RECONNECT_TIME_WAIT,
+        max_reconnect_attempts: int = DEFAULT_MAX_RECONNECT_ATTEMPTS,
+        ping_interval: float = DEFAULT_PING_INTERVAL,
+        max_outstanding_pings: int = DEFAULT_MAX_OUTSTANDING_PINGS,
         dont_randomize: bool = False,
-        flusher_queue_size: int = 1024,
+        flusher_queue_size: int = DEFAULT_MAX_FLUSHER_QUEUE_SIZE,
         no_echo: bool = False,
         tls: ssl.SSLContext | None = None,
         tls_hostname: str | None = None,
@@ -102,13 +156,13 @@ class Client:
         user: str | Callable[[], str] | None = None,
         password: str | Callable[[], str] | None = None,
         token: str | Callable[[], str] | None = None,
-        drain_timeout: float = 30,
+        drain_timeout: float = DEFAULT_DRAIN_TIMEOUT,
         signature_cb: Callable[[str], bytes] | None = None,
         user_jwt_cb: Callable[[], bytes | bytearray] | None = None,
         user_credentials: Credentials | None = None,
         nkeys_seed: str | None = None,
         nkeys_seed_str: str | None = None,
-        inbox_prefix: str | bytes = b"_INBOX",
+        inbox_prefix: str | bytes = DEFAULT_INBOX_PREFIX,
         pending_size: int = DEFAULT_PENDING_SIZE,
         flush_timeout: float | None = None,
         ws_connection_headers: dict[str, list[str]] | None = None,
@@ -138,12 +192,13 @@ class Client:
         rest |= more
         if reconnect_to_server_handler is not None:
             rest["reconnect_to_server_handler"] = _choosing(reconnect_to_server_handler)
-        native = Native(
+        native = _Telling(
             servers,
             options_from(
                 rest
                 | {
                     "error_cb": self._report,
+                    "closed_cb": _one_after_the_other(disconnected_cb, closed_cb),
                     "no_randomize": dont_randomize,
                     "reconnect_buffer_size": pending_size,
                     "inbox_prefix": inbox_prefix,
@@ -387,7 +442,13 @@ class Client:
 
     @property
     def _server_pool(self) -> list[Srv]:
-        return [] if self._connection is None else [shown(each) for each in self._connection.server_pool]
+        if self._connection is None:
+            return []
+        pool = [shown(each) for each in self._connection.server_pool]
+        for each in pool:
+            if each.uri == self.connected_url:
+                each.did_connect, each.server_version = True, self._server_info.get("version")
+        return pool
 
     @property
     def _server_info(self) -> dict[str, Any]:
@@ -437,6 +498,24 @@ _OWN_OPTIONS = (
 
 async def _log_error(error: Exception) -> None:
     log.error("nats: encountered error", exc_info=error)
+
+
+def _one_after_the_other(*callbacks: Callback | None) -> Callback:
+    """A callback that calls all of them; what one raises stops none."""
+
+    async def call_all() -> None:
+        async with AsyncExitStack() as stack:
+            for each in reversed(callbacks):
+                if each is not None:
+                    stack.push_async_callback(_called, each)
+
+    return call_all
+
+
+async def _called(callback: Callback) -> None:
+    result = callback()
+    if inspect.isawaitable(result):
+        await result
 
 
 def _settling(future: asyncio.Future[Msg]) -> Callable[[Msg], None]:

@@ -25,13 +25,21 @@ class Server:
 class Srv(Server):
     """A server of the pool, with what nats-py keeps of it."""
 
+    last_attempt: float | None = None
+    did_connect: bool = False
     discovered: bool = False
     tls_name: str | None = None
+    server_version: str | None = None
 
 
 def shown(server: NativeServer) -> Srv:
     """`server` as nats-py has it, without credentials."""
-    return Srv(urlparse(server.address), server.failures, server.is_discovered, server.tls_name)
+    return Srv(
+        urlparse(server.address),
+        server.failures,
+        discovered=server.is_discovered,
+        tls_name=server.tls_name,
+    )
 
 
 class ServerVersion:

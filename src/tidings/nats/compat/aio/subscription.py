@@ -38,7 +38,9 @@ class Subscription(NativeSubscription):
 
     @translates
     async def unsubscribe(self, limit: int = 0) -> None:
-        """End it now, or after `limit` messages."""
+        """End it now, or after `limit` messages; one that has ended with its last message is as good."""
+        if self.is_closed and 0 < self.max_msgs <= self.received:
+            return
         await super().unsubscribe(limit)
 
     @translates

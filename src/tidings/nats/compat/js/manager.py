@@ -10,6 +10,7 @@ from tidings.nats.compat import errors as core_errors
 from tidings.nats.compat.aio.msg import Msg
 from tidings.nats.compat.js import api, errors
 from tidings.nats.compat.js.connection import JetStreamConnection
+from tidings.nats.jetstream.checks import has_wildcard
 from tidings.nats.wire import parse_headers
 
 __all__ = ["JetStreamManager"]
@@ -108,8 +109,10 @@ class JetStreamManager:
         subject = f"CONSUMER.CREATE.{stream}"
         if config.name:
             subject += f".{config.name}"
-            if config.filter_subject and config.filter_subject != ">":
-                subject += f".{config.filter_subject}"
+            only = config.filter_subject
+            # Here permissions can tell who may read what; a wildcard can be published to only at will.
+            if only and (not has_wildcard(only) or self._nc._native.options.skip_subject_validation):
+                subject += f".{only}"
         elif config.durable_name:
             subject = f"CONSUMER.DURABLE.CREATE.{stream}.{config.durable_name}"
         body = {"stream_name": stream, "config": config.as_dict()}

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import builtins
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from tidings.nats.errors import BadSubscriptionError, TimeoutError
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.checks import check_sequence
 from tidings.nats.jetstream.errors import ConfigError, StreamNotFoundError
@@ -19,17 +15,14 @@ from tidings.nats.jetstream.kv.errors import BucketNotFoundError
 from tidings.nats.jetstream.kv.store import missing
 from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.ordered import OrderedConsumer
-from tidings.nats.jetstream.ordered_messages import OrderedMessages
 from tidings.nats.jetstream.ordered_reading import OrderedOptions
+from tidings.nats.jetstream.watcher import Watcher
 
 __all__ = ["KeyWatcher", "WatchSettings", "open_watcher"]
 
 V = TypeVar("V")
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-
-_HEARTBEAT = 5.0
-"""Seconds: so soon a watcher notices that its consumer is gone, or that the rest was removed meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,77 +57,24 @@ class WatchSettings:
         return options
 
 
-class KeyWatcher(Generic[V]):
+class KeyWatcher(Watcher[KeyValueEntry[V]], Generic[V]):
     """Entries as an ``async for``: those that are there, None once, then each change. From `KeyValue.watch`.
 
     The None comes always, also where nothing is there. The iteration ends with `stop`, and when the client is
     closed.
     """
 
-    def __init__(
-        self, messages: OrderedMessages, mark: JetStreamMsg, form: Form[V], ignore_deletes: bool
-    ) -> None:
-        self._messages = messages
-        self._mark = mark
+    def __init__(self, consumer: OrderedConsumer, form: Form[V], ignore_deletes: bool) -> None:
+        super().__init__(consumer, f"bucket {form.bucket!r}")
         self._form = form
         self._ignore_deletes = ignore_deletes
-        self._is_current = False
 
-    @property
-    def is_current(self) -> bool:
-        """Whether all that was there at the beginning was taken, and the None behind it."""
-        return self._is_current
+    def _read(self, message: JetStreamMsg) -> KeyValueEntry[V] | None:
+        entry = KeyValueEntry(self._form, message.data, message)
+        return None if self._ignore_deletes and entry.operation != "PUT" else entry
 
-    def __aiter__(self) -> AsyncIterator[KeyValueEntry[V] | None]:
-        return self
-
-    async def __anext__(self) -> KeyValueEntry[V] | None:
-        while True:
-            try:
-                msg = await self._messages.take()
-            except BucketNotFoundError:
-                raise
-            except StreamNotFoundError as error:
-                raise missing(self._form.bucket, error) from error
-            if msg is None:
-                raise StopAsyncIteration
-            if msg is self._mark:
-                self._is_current = True
-                return None
-            entry = KeyValueEntry(self._form, msg.data, msg)
-            if not (self._ignore_deletes and entry.operation != "PUT"):
-                return entry
-
-    async def updates(self, timeout: float | None = 5.0) -> KeyValueEntry[V] | None:
-        """The next entry, or None where the initial ones end.
-
-        Args:
-            timeout: seconds; None waits until there is one.
-
-        Raises:
-            TimeoutError: there was none in time; the watcher goes on.
-            BadSubscriptionError: it was stopped, or the client is closed.
-            BucketNotFoundError: the bucket was deleted.
-        """
-        try:
-            async with asyncio.timeout(timeout):
-                return await anext(self)
-        except StopAsyncIteration:
-            raise BadSubscriptionError(f"the watcher of bucket {self._form.bucket!r} has ended") from None
-        except builtins.TimeoutError as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise TimeoutError(f"nothing of bucket {self._form.bucket!r} within {timeout} s") from None
-
-    async def initial(self) -> list[KeyValueEntry[V]]:
-        """What was there at the beginning, as far as it was not taken; then iterate for what changes."""
-        entries: list[KeyValueEntry[V]] = []
-        if not self._is_current:
-            async for entry in self:
-                if entry is None:
-                    break
-                entries.append(entry)
-        return entries
+    def _missing(self, error: StreamNotFoundError) -> StreamNotFoundError:
+        return error if isinstance(error, BucketNotFoundError) else missing(self._form.bucket, error)
 
     async def entries(self) -> AsyncIterator[KeyValueEntry[V]]:
         """The same without the None."""
@@ -142,22 +82,17 @@ class KeyWatcher(Generic[V]):
             if entry is not None:
                 yield entry
 
-    @property
-    def pending(self) -> int:
-        """Entries that came and were not taken."""
-        return self._messages.pending_msgs
+    async def _open(self, recheck: Callable[[datetime], Awaitable[None]]) -> Self:
+        began = _NEVER
 
-    async def stop(self) -> None:
-        """End it, and have the server forget it. Idempotent."""
-        await self._messages.aclose()
+        async def is_the_same() -> None:
+            await recheck(began)
 
-    async def __aenter__(self) -> Self:
+        await self._begin(is_the_same)
+        info = self._messages.info
+        if info is not None and info.created is not None:
+            began = info.created
         return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
 
 
 async def open_watcher(
@@ -176,16 +111,4 @@ async def open_watcher(
     Raises as `KeyValue.watch`.
     """
     consumer = OrderedConsumer(api, stream, **settings.consumer_options(subjects))
-    messages = consumer.messages(heartbeat=_HEARTBEAT)
-    mark, began = JetStreamMsg(), _NEVER
-
-    async def is_the_same() -> None:
-        await recheck(began)
-
-    try:
-        await messages.open(mark, is_the_same)
-    except StreamNotFoundError as error:
-        raise missing(form.bucket, error) from error
-    if messages.info is not None and messages.info.created is not None:
-        began = messages.info.created
-    return KeyWatcher(messages, mark, form, settings.ignore_deletes)
+    return await KeyWatcher(consumer, form, settings.ignore_deletes)._open(recheck)
