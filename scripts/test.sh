@@ -16,7 +16,7 @@ run() { # VENV PYTHON PURE
         scripts/setup-venv.sh "$venv" "$python" test
         touch "$venv/.ready-test"
     fi
-    TIDINGS_PURE=$pure "$venv/bin/python" -m pytest -n "$workers" --dist loadfile "$@"
+    TIDINGS_PURE=$pure "$venv/bin/python" -m pytest -n "$workers" --dist loadfile --max-worker-restart 2 "$@"
 }
 
 version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }

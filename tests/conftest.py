@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import platform
+import signal
 from typing import Any
 
 import pytest
@@ -15,6 +16,12 @@ pytest_plugins = ["tests.fixtures_nats"]
 
 # No test waits longer, on a loaded machine either; a hang becomes a failure that names its line.
 _LIMIT_SECONDS = 180.0
+
+
+def pytest_configure() -> None:
+    # A shell that starts us in the background has SIGINT ignored, and so had programs that tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

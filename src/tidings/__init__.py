@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tidings.messaging.acks import AckMessage, AckPolicy, NackMessage, RejectMessage, SkipMessage
     from tidings.messaging.batch import Batch
     from tidings.messaging.context import ContextRepo
+    from tidings.messaging.dedupe import Dedupe
     from tidings.messaging.errors import (
         BrokerConnectionError,
         BrokerRefusedError,
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
         RequestTimeoutError,
         ResultError,
         SetupError,
+        StoreError,
         TidingsError,
         ValidationError,
     )
     from tidings.messaging.exceptions import ExceptionMiddleware
     from tidings.messaging.health import Health, SubscriberHealth
     from tidings.messaging.logs import HandlingFilter, JsonFormatter
+    from tidings.messaging.marks import MemoryMarks
     from tidings.messaging.message import Message
     from tidings.messaging.middleware import BaseMiddleware, CallNext, Outgoing
     from tidings.messaging.params import Context, Depends, Header, Logger, NoCast, Path
@@ -57,6 +60,7 @@ __all__ = [
     "Context",
     "ContextError",
     "ContextRepo",
+    "Dedupe",
     "DecodeError",
     "Depends",
     "HandlingFilter",
@@ -64,6 +68,7 @@ __all__ = [
     "Health",
     "JsonFormatter",
     "Logger",
+    "MemoryMarks",
     "Message",
     "NackMessage",
     "NoCast",
@@ -79,6 +84,7 @@ __all__ = [
     "Retry",
     "SetupError",
     "SkipMessage",
+    "StoreError",
     "SubscriberHealth",
     "TidingsError",
     "ValidationError",
@@ -90,6 +96,7 @@ _HOMES = {
     "tidings.messaging.acks": ("AckMessage", "AckPolicy", "NackMessage", "RejectMessage", "SkipMessage"),
     "tidings.messaging.batch": ("Batch",),
     "tidings.messaging.context": ("ContextRepo",),
+    "tidings.messaging.dedupe": ("Dedupe",),
     "tidings.messaging.errors": (
         "BrokerConnectionError",
         "BrokerRefusedError",
@@ -104,12 +111,14 @@ _HOMES = {
         "RequestTimeoutError",
         "ResultError",
         "SetupError",
+        "StoreError",
         "TidingsError",
         "ValidationError",
     ),
     "tidings.messaging.exceptions": ("ExceptionMiddleware",),
     "tidings.messaging.health": ("Health", "SubscriberHealth"),
     "tidings.messaging.logs": ("HandlingFilter", "JsonFormatter"),
+    "tidings.messaging.marks": ("MemoryMarks",),
     "tidings.messaging.message": ("Message",),
     "tidings.messaging.middleware": ("BaseMiddleware", "CallNext", "Outgoing"),
     "tidings.messaging.params": ("Context", "Depends", "Header", "Logger", "NoCast", "Path"),

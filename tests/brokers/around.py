@@ -5,14 +5,51 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.brokers.harness import LIMIT, Harness, Seen
-from tidings import BaseMiddleware, CallNext, Message, Outgoing, Response, Router
+from tidings import BaseMiddleware, CallNext, Message, Outgoing, PublishError, Response, Router
 
 __all__ = ["Around"]
 
 
 class Around(Harness):
     """Middlewares, routers, filters, and messages taken by hand."""
+
+    async def test_a_batch_is_published_in_order_and_through_middlewares(self) -> None:
+        seen = Seen[tuple[int, str, str]]()
+
+        async def stamp(outgoing: Outgoing, call_next: CallNext) -> Any:
+            if outgoing.body != 3:
+                outgoing.headers["stamp"] = f"s{outgoing.body}"
+                return await call_next(outgoing)
+
+        async with self.broker(publish_middlewares=[stamp]) as broker:
+
+            @self.subscriber(broker, "in")
+            async def handler(number: int, message: Message[Any]) -> None:
+                seen.add((number, message.headers["stamp"], message.headers["of"]))
+
+            await broker.start()
+            batch = (1, 2, 3, Response(4, headers={"of": "one"}))
+            await broker.publish_batch(*batch, subject=self.address("in"), headers={"of": "all"})
+            assert await seen.until(3) == [(1, "s1", "all"), (2, "s2", "all"), (4, "s4", "one")]
+
+    async def test_of_a_batch_nothing_is_published_if_one_cannot_be(self) -> None:
+        seen = Seen[int]()
+        async with self.broker() as broker:
+
+            @self.subscriber(broker, "in")
+            async def handler(number: int) -> None:
+                seen.add(number)
+
+            await broker.start()
+            with pytest.raises(PublishError):
+                await broker.publish_batch(1, object(), subject=self.address("in"))
+            with pytest.raises(PublishError, match="there is nothing to publish"):
+                await broker.publish_batch(subject=self.address("in"))
+            await broker.publish_batch(2, subject=self.address("in"))
+            assert await seen.until(1) == [2]
 
     async def test_middlewares_are_around_handlers_and_publishing(self) -> None:
         noted: list[str] = []

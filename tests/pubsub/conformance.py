@@ -11,6 +11,7 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -385,14 +386,19 @@ class Conformance:
 
     # The process
 
-    def run(self, script: str, config: dict[str, Any], topic: str) -> subprocess.Popen[str]:
+    @contextmanager
+    def run(self, script: str, config: dict[str, Any], topic: str) -> Iterator[subprocess.Popen[str]]:
         code = f"from tidings.pubsub import {self.backend} as Backend\n{PRELUDE}{script}"
-        return subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", code, json.dumps(config), topic],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def test_a_fork_needs_a_backend_of_its_own(self, config: dict[str, Any], topic: str) -> None:
         with self.run(FORK, config, topic) as process:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.brokers.harness import LIMIT
 from tidings import (
     App,
     Batch,
+    Dedupe,
     Depends,
     NoRespondersError,
     NotConnectedError,
@@ -23,9 +25,9 @@ from tidings import (
     ValidationError,
 )
 from tidings.brokers.memory import MemoryBroker
-from tidings.brokers.nats import NatsBroker, NatsMessage, NatsStreamMessage
+from tidings.brokers.nats import KvMarks, NatsBroker, NatsMessage, NatsResponse, NatsStreamMessage
 from tidings.nats import Msg
-from tidings.nats.jetstream import StreamConfig
+from tidings.nats.jetstream import Schedule, StreamConfig
 from tidings.testing import TestApp, TestMemoryBroker, TestNatsBroker, TestServer
 
 
@@ -251,3 +253,44 @@ async def test_what_a_test_broker_cannot_do_it_says() -> None:
 async def test_options_that_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="with_real"):
         TestNatsBroker(NatsBroker(), with_real=True, server=TestServer())
+
+
+async def test_a_message_for_later_and_batches_without_a_server() -> None:
+    broker, seen = NatsBroker(logger=None), []
+
+    @broker.subscriber("calls.due", stream="CALLS", durable="w")
+    async def due(number: int) -> None:
+        seen.append(number)
+
+    async with TestNatsBroker(broker) as br:
+        past = Schedule.at(datetime(2020, 1, 1, tzinfo=UTC), target="calls.due")
+        await br.publish(1, "calls.later", stream="CALLS", schedule=past)
+        await due.wait_call()  # type: ignore[attr-defined]
+        every = Schedule.every(60, target="calls.due")
+        with pytest.raises(PublishError, match=r"without a server there is Schedule\.at alone"):
+            await br.publish(1, "calls.later", stream="CALLS", schedule=every)
+        ack = await br.publish_batch(NatsResponse(2, msg_id="2"), 3, subject="calls.due", stream="CALLS")
+        assert ack is not None
+        assert ack.batch_size == 2
+        with pytest.raises(PublishError, match="a msg_id was stored before"):
+            await br.publish_batch(4, NatsResponse(2, msg_id="2"), subject="calls.due", stream="CALLS")
+        assert seen == [1, 2, 3]
+
+
+async def test_marks_of_a_bucket_are_in_memory_without_a_server() -> None:
+    broker, seen = NatsBroker(logger=None), []
+
+    @broker.subscriber("one", dedupe=Dedupe(key="body:id", store=KvMarks("handled"), name="n"))
+    async def one(order: dict[str, int]) -> None:
+        seen.append(order["id"])
+
+    @broker.subscriber("two", dedupe=Dedupe(key="body:id", store=KvMarks("handled"), name="n"))
+    async def two(order: dict[str, int]) -> None:
+        seen.append(-order["id"])
+
+    async with TestNatsBroker(broker) as br:
+        await br.publish({"id": 1}, "one")
+        await br.publish({"id": 1}, "two")
+        await br.publish({"id": 2}, "two")
+        assert seen == [1, -2]
+        two.mock.assert_called_once_with({"id": 2})  # type: ignore[attr-defined]

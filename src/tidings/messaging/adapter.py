@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 from .acks import Settler
 from .endpoints import Destination, Source
 from .errors import BrokerConnectionError, PublishError
+from .marks import Marks, MarkStore, MemoryMarks
 from .message import Message
 
 __all__ = ["Adapter", "Handle", "Send", "Stop"]
@@ -26,6 +27,9 @@ Send: TypeAlias = Callable[[bytes, Mapping[str, str]], Awaitable[object]]
 """Publishes a body with its headers. PublishError, BrokerConnectionError."""
 Stop: TypeAlias = Callable[[float], Awaitable[int]]
 """Ends one source as `Adapter.close` ends all: in so many seconds, leaving so many messages."""
+
+
+_OF_PROCESS = MemoryMarks()
 
 
 class Adapter(ABC, Generic[SourceT, DestinationT]):
@@ -113,6 +117,14 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
     def settler(self, source: SourceT) -> Settler | None:
         """What settles the messages of the source; None where they are not settled."""
         return None
+
+    async def marks(self, store: MarkStore) -> Marks:
+        """Those of a store, opened over this connection. SetupError, StoreError."""
+        return await store.open(self)
+
+    def shared_marks(self) -> MarkStore:
+        """The store for what all processes on this broker share; in this one, where it can hold none."""
+        return _OF_PROCESS
 
     async def bury(self, message: Message[Any], address: str, headers: Mapping[str, str]) -> None:
         """Publish a message that is not settled to its dead-letter address as it is.

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from .adapter import Adapter, Send
+from .clock import Clock
 from .codec import Encoded, checked, encode
 from .context import ContextRepo
 from .correlation import new_correlation_id
@@ -158,6 +159,7 @@ class Broker(Generic[AdapterT]):
         subscribers: in the order they were made.
         publish_layers: what is around every publish; fixed when it connects.
         watch: what looks on at the handlers, from their next start on.
+        clock: by which schedules go.
     """
 
     def __init__(self, adapter: AdapterT, options: BrokerOptions) -> None:
@@ -169,6 +171,7 @@ class Broker(Generic[AdapterT]):
         self.subscribers: list[Consumer] = []
         self.threads = Threads(options.threads)
         self.watch: Watch | None = None
+        self.clock = Clock()
         self._encode = encode if options.encoder is None else checked(options.encoder)
         self._outputs: list[tuple[Callable[..., Any], Output]] = []
         self._connected = False

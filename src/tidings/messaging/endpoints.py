@@ -12,6 +12,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 from .acks import AckPolicy
 from .batch import Batch
 from .codec import Encoded
+from .dedupe import Dedupe
 from .errors import SetupError
 from .middleware import Middleware, PublishMiddleware
 from .retry import Retry
@@ -46,6 +47,7 @@ class Source(ABC):
         filter: which messages are for the handler that the subscriber decorates; None for all.
         middlewares: around the handlers, within those of the broker and the router.
         dependencies: what `Depends` returns: called for each message, their results are not used.
+        dedupe: handle messages of one key once; None for every message.
         retry: how often a message whose handler failed is tried, and when. None is `Retry()` where the broker
             delivers again, and otherwise `retry.IN_PLACE`: the messages behind it wait meanwhile. A request
             is tried again only where it is given.
@@ -70,6 +72,7 @@ class Source(ABC):
     filter: Accepts | None = None
     middlewares: Sequence[Middleware] = ()
     dependencies: Sequence[Any] = ()
+    dedupe: Dedupe | None = None
     ack_policy: AckPolicy | None = None
     retry: Retry | None = None
     dead_letter: str | None = None
@@ -86,6 +89,9 @@ class Source(ABC):
             raise SetupError(f"workers of {self.channel!r} is at least 1, not {self.workers!r}")
         if self.timeout is not None and not self.timeout > 0:
             raise SetupError(f"timeout of {self.channel!r} is above 0 seconds, not {self.timeout!r}")
+
+        if self.dedupe is not None:
+            self.dedupe.check(self.channel, self.ack_policy, self.timeout, is_batch=self.batch is not None)
 
     def prefixed(self, prefix: str) -> Self:
         """The same with the prefix of a router before its address. SetupError where that cannot be."""

@@ -14,6 +14,7 @@
     ├── RequestTimeoutError      (TimeoutError) nobody answered a request in time
     ├── NoRespondersError        nobody listens to the address of a request
     ├── PublishError             a message that the broker's client refused
+    ├── StoreError               a store of marks that does not answer; see `marks`
     └── BrokerConnectionError    (ConnectionError)
         ├── NotConnectedError    used before `connect()` or after `stop()`
         └── BrokerRefusedError   the broker refuses who we are; trying again would not help
@@ -42,6 +43,7 @@ __all__ = [
     "RequestTimeoutError",
     "ResultError",
     "SetupError",
+    "StoreError",
     "TidingsError",
     "ValidationError",
 ]
@@ -172,6 +174,10 @@ class NoRespondersError(TidingsError):
 
 class PublishError(TidingsError):
     """A message that the broker's client refused; the cause says why."""
+
+
+class StoreError(TidingsError):
+    """A store that knows what was handled or who runs a schedule, and does not answer; the cause says why."""
 
 
 class BrokerConnectionError(TidingsError, ConnectionError):

@@ -18,7 +18,7 @@ from .problems import field_errors
 from .signature import Parameter
 from .validation import caster_for, fields_reader, reader_for
 
-__all__ = ["Payload", "payload_for"]
+__all__ = ["Payload", "payload_for", "whole_decoder"]
 
 Values = Callable[[Any], Sequence[Any]]
 
@@ -131,7 +131,7 @@ def _fields(found: tuple[Parameter, ...], channel: str, validate: bool, decoder:
 
 
 def _decoded(decoder: Decode, values: Values, found: tuple[Parameter, ...], channel: str) -> Payload:
-    call = _with_default(decoder)
+    call = whole_decoder(decoder)
 
     async def decode(message: Message[Any]) -> Sequence[Any]:
         try:
@@ -147,7 +147,7 @@ def _decoded(decoder: Decode, values: Values, found: tuple[Parameter, ...], chan
     return payload
 
 
-def _with_default(decoder: Decode) -> Callable[[Message[Any]], Any]:
+def whole_decoder(decoder: Decode) -> Callable[[Message[Any]], Any]:
     """A decoder that takes the message alone; one that asks for more gets what would read it otherwise."""
     call: Callable[..., Any] = decoder
     try:

@@ -12,15 +12,19 @@ from functools import partial
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any
 
+from .acks import AckPolicy
 from .adapter import Handle
 from .batch_plan import batch_run
 from .broker import Broker
+from .deduping import Deduping
 from .endpoints import Source
 from .errors import SetupError
 from .handler import Handler, in_time
 from .handling import Handling
 from .in_place import InPlace
 from .injection import Surroundings, is_async
+from .marks import Marks
+from .message import Message
 from .middleware import publish_scopes
 from .outcome import Encoders, Outcome
 from .params import MISSING
@@ -32,10 +36,16 @@ from .settling import Settling, settling_for
 from .shapes import Fail, Run, Shaping, filtered, logged, shaped
 from .signature import Signature, describe, read_signature
 
-__all__ = ["plan_for", "surroundings_of"]
+__all__ = ["check_handler", "plan_for", "surroundings_of"]
 
 
-def plan_for(handlers: Sequence[Handler], broker: Broker[Any], source: Source, pauses: Pauses) -> Handle:
+def plan_for(
+    handlers: Sequence[Handler],
+    broker: Broker[Any],
+    source: Source,
+    pauses: Pauses,
+    marks: Marks | None = None,
+) -> Handle:
     """What to await with each native message of `source`, or each list of them where it has a `batch`.
 
     Of several handlers the first that accepts a message gets it; a last one that accepts all may follow.
@@ -45,13 +55,14 @@ def plan_for(handlers: Sequence[Handler], broker: Broker[Any], source: Source, p
     Args:
         handlers, broker, source: as they say.
         pauses: the waits between two tries where messages are not settled.
+        marks: the store of the source's `dedupe`, where it has one.
 
     Raises:
         SetupError: a handler asks for something that cannot be, or the source does.
     """
     source.check()
     settling = settling_for(source, broker.adapter.settler(source), broker)
-    plans = [_plan(handlers, broker, source, settling, pauses) for _ in range(source.workers)]
+    plans = [_plan(handlers, broker, source, settling, pauses, marks) for _ in range(source.workers)]
     return plans[0] if len(plans) == 1 else _whichever_is_free(plans)
 
 
@@ -72,12 +83,19 @@ def _plan(
     source: Source,
     settling: Settling | None,
     pauses: Pauses,
+    marks: Marks | None,
 ) -> Handle:
     message_of = broker.adapter.message_factory(source)
     is_batch = source.batch is not None and settling is not None
     here = Handling((lambda natives: message_of(natives[0])) if is_batch else message_of)
     in_place = InPlace(source, broker, here, pauses)
-    failing = in_place.failing if settling is None else partial(settling.failing, here)
+    failing: Callable[[Outcome], Fail] = in_place.failing
+    if settling is not None:
+        failing = partial(settling.failing, here)
+    deduping = None
+    if marks is not None:
+        deduping = _deduping(handlers, broker, source, settling, marks, here)
+        failing = deduping.failing(failing)
     built = [_build(handler, broker, source, settling, failing, here) for handler in handlers]
     run, outcome = built[0]
     if len(handlers) > 1 or handlers[0].accepts is not None:
@@ -86,13 +104,39 @@ def _plan(
         accepts = [each.accepts for each in handlers]
         runs = [run for run, _ in built]
         run = filtered(list(zip(accepts, runs, strict=True)), here, source, failing(outcome))
+    if deduping is not None:
+        run = deduping.claiming(run, failing(outcome), answers=source.answers)
     in_place.run = run
+    if deduping is not None:
+        run = deduping.concluding(run)
     if settling is not None and not is_batch:
         run = settling.around(run)
     level = broker.options.log_level
     if level is not None and broker.logger.isEnabledFor(level):
         return logged(run, outcome, level)
     return run
+
+
+def _deduping(
+    handlers: Sequence[Handler],
+    broker: Broker[Any],
+    source: Source,
+    settling: Settling | None,
+    marks: Marks,
+    here: Handling,
+) -> Deduping:
+    assert source.dedupe is not None
+    name = " ".join([source.channel, *(describe(each.function) for each in handlers)])
+    return Deduping(
+        source.dedupe,
+        marks,
+        name,
+        None if settling is None else settling.settler,
+        here,
+        source.decoder or broker.options.decoder,
+        broker,
+        acks_first=source.ack_policy is AckPolicy.ACK_FIRST,
+    )
 
 
 def _build(
@@ -105,7 +149,7 @@ def _build(
 ) -> tuple[Run, Outcome]:
     function = handler.function
     signature = read_signature(function)
-    _check(function, signature)
+    check_handler(function, signature)
     surroundings = surroundings_of(broker, source)
     encoder = source.encoder or broker.options.encoder
     returns = without_response(signature.returns)
@@ -137,18 +181,26 @@ def _build(
     return shaped(plan, signature, surroundings), outcome
 
 
-def _check(handler: Callable[..., Any], signature: Signature) -> None:
+def check_handler(handler: Callable[..., Any], signature: Signature) -> None:
+    """SetupError for what cannot be a handler."""
     if signature.variadic:
         raise SetupError(f"{describe(handler)} takes {', '.join(signature.variadic)}: name each parameter")
     if isgeneratorfunction(handler) or isasyncgenfunction(handler):
         raise SetupError(f"{describe(handler)} yields: a handler returns its one result")
 
 
-def surroundings_of(broker: Broker[Any], source: Source) -> Surroundings:
-    """What the handlers of a source may ask for."""
+def surroundings_of(
+    broker: Broker[Any], source: Source, message_type: type[Message[Any]] | None = None
+) -> Surroundings:
+    """What the handlers of a source may ask for.
+
+    Args:
+        broker, source: whose they are.
+        message_type: what its messages are; None for what the adapter says.
+    """
     return Surroundings(
         channel=source.channel,
-        message_type=broker.adapter.message_type_of(source),
+        message_type=message_type or broker.adapter.message_type_of(source),
         path_names=source.path_names,
         given={
             "broker": broker,

@@ -1,11 +1,11 @@
 """What a handler returns, or a publisher publishes, to bodies: checked by the annotation, then written."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeAlias
 
 from .annotations import RAW, is_exempt, is_untyped, mentions_struct, name_of
-from .codec import JSON, Encoded, checked, encode, to_builtins
+from .codec import JSON, Encoded, checked, encode
+from .dumping import strict_dump
 from .errors import PublishError, ResultError
 from .guests import adapter_of, msgspec_for
 from .problems import field_errors
@@ -105,6 +105,4 @@ def _struct_codec(annotation: Any) -> tuple[Check, Dump]:
 
 def _pydantic_codec(annotation: Any) -> tuple[Check, Dump]:
     adapter = adapter_of(annotation)
-    # A warning would tell the value to a log, and let it be published all the same.
-    dump = partial(adapter.serializer.to_json, by_alias=True, warnings="error", fallback=to_builtins)
-    return adapter.validator.validate_python, dump
+    return adapter.validator.validate_python, strict_dump(adapter.serializer)

@@ -129,8 +129,9 @@ class Subscriber:
         if self._stop is not None or not handlers:
             return
         self._add_to_broker()
-        self._pauses, first = Pauses(), handlers[0].function
-        handle = plan_for(handlers, self.broker, self.source, self._pauses)
+        self._pauses, first, dedupe = Pauses(), handlers[0].function, self.source.dedupe
+        marks = None if dedupe is None else await self.broker.adapter.marks(dedupe.store)
+        handle = plan_for(handlers, self.broker, self.source, self._pauses, marks)
         if self.broker.watch is not None:
             handle = self.broker.watch.around(self, handle)
         self._stop = await self.broker.adapter.listen(self.described(first), handle)
@@ -144,7 +145,7 @@ class Subscriber:
     async def _open_mailbox(self) -> None:
         source, adapter = self.source, self.broker.adapter
         source.check()
-        for name in ("ack_policy", "retry", "dead_letter", "batch"):
+        for name in ("ack_policy", "retry", "dead_letter", "batch", "dedupe"):
             if getattr(source, name) is not None:
                 raise SetupError(
                     f"{name} of the subscriber of {source.channel!r} is for a handler, and it has none: who "
@@ -193,6 +194,11 @@ class Subscriber:
             await self.start()
         assert self._mailbox is not None
         return self._mailbox
+
+    def message_factory(self) -> Callable[[Any], Message[Any]]:
+        """What makes its messages out of native ones."""
+        made: Callable[[Any], Message[Any]] = self.broker.adapter.message_factory(self.source)
+        return made
 
     def described(self, handler: Callable[..., Any]) -> Source:
         """The source, as the adapter is to know it; a subclass adds what the handler says of it."""

@@ -18,3 +18,7 @@ class Watch(Protocol):
     def failed(self, message: Message[Any], error: BaseException) -> None:
         """A handler, or what is done with its result, failed; in the task of `handle`."""
         ...
+
+    def passed_over(self) -> None:
+        """The message was handled before, so no handler is called; in the task of `handle`."""
+        ...

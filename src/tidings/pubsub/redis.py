@@ -132,13 +132,18 @@ class RedisPubSub(PubSubBackend):
             self._has_news.wait()
             self._has_news.clear()
             while entries := self._outbox.take():
-                for batch in _batches(entries):
-                    self._deliver(batch)
-                    self._note_handled(len(batch))
+                count = len(entries)
+                self._deliver_all(entries)
+                del entries  # the payloads may be large, and nobody else has them any more
+                self._note_handled(count)
         if left := len(self._outbox.take()):
             self._note_failed(left, None, "did not arrive")
         if self._ended is not closed:
             self._release()  # nobody else will
+
+    def _deliver_all(self, entries: list[Entry]) -> None:
+        for batch in _batches(entries):
+            self._deliver(batch)
 
     def _note_handled(self, count: int) -> None:
         with self._progress:

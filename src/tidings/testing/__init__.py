@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .app import TestApp
+    from .clock import ManualClock
     from .faults import Faults
     from .memory import TestMemoryBroker
     from .nats import TestNatsBroker
     from .server import TestServer
     from .watching import Watched
 
-__all__ = ["Faults", "TestApp", "TestMemoryBroker", "TestNatsBroker", "TestServer", "Watched"]
+__all__ = ["Faults", "ManualClock", "TestApp", "TestMemoryBroker", "TestNatsBroker", "TestServer", "Watched"]
 
 _HOMES = {
     "Faults": "faults",
+    "ManualClock": "clock",
     "TestApp": "app",
     "TestMemoryBroker": "memory",
     "TestNatsBroker": "nats",

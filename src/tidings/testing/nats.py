@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from itertools import count
 from logging import Logger
 from typing import Any, NoReturn
@@ -14,14 +16,18 @@ from tidings.brokers.nats.adapter import ERROR, ERROR_CODE, NatsAdapter
 from tidings.brokers.nats.broker import NatsBroker
 from tidings.brokers.nats.declaring import consumer_config, settles
 from tidings.brokers.nats.endpoints import NatsEndpoint
+from tidings.brokers.nats.marks import KvMarks
 from tidings.brokers.nats.message import NatsMessage
 from tidings.brokers.nats.options import NatsDestination, NatsSource
+from tidings.brokers.nats.response import options_of
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Handle, Send, Stop
+from tidings.messaging.batches import Composed
 from tidings.messaging.errors import NotConnectedError, PublishError, RemoteError, SetupError
+from tidings.messaging.marks import Marks, MarkStore, MemoryMarks
 from tidings.messaging.message import Message
 from tidings.nats.errors import BadHeaderError
-from tidings.nats.jetstream import PubAck, PublishOptions
+from tidings.nats.jetstream import PubAck, PublishOptions, Schedule
 from tidings.nats.wire import Msg, encode_headers
 
 from .broker import TestBroker
@@ -54,6 +60,7 @@ class MemoryNatsAdapter(NatsAdapter):
         self._sequence = count(1).__next__
         self._streams: set[str] = set()
         self._msg_ids: dict[tuple[str, str], int] = {}
+        self._marks: dict[int | str, tuple[MarkStore, Marks]] = {}
 
     @property
     def address(self) -> str:
@@ -111,6 +118,13 @@ class MemoryNatsAdapter(NatsAdapter):
 
         return stop
 
+    async def marks(self, store: MarkStore) -> Marks:
+        """In memory, whatever the store; the same for all who name its bucket."""
+        if isinstance(store, MemoryMarks):
+            return store
+        name = store.name if isinstance(store, KvMarks) else id(store)
+        return self._marks.setdefault(name, (store, MemoryMarks()))[1]
+
     def settler(self, source: NatsSource | NatsEndpoint) -> Settler | None:
         """What settles messages of a stream."""
         if isinstance(source, NatsEndpoint) or source.stream is None or not settles(source):
@@ -151,12 +165,14 @@ class MemoryNatsAdapter(NatsAdapter):
         timeout: float | None,
         options: PublishOptions,
     ) -> PubAck:
-        """Publish as to a subject; what a subscriber names is a stream."""
+        """Publish as to a subject; what a subscriber names is a stream. It knows `Schedule.at` alone."""
         _ = self._memory.client
         if stream not in self._streams:
             raise PublishError(
                 f"stream {stream!r} did not take a message on {subject!r}: it has no subscriber"
             )
+        schedule = options.get("schedule")
+        delay = 0.0 if schedule is None else _until(schedule)
         stored, msg_id = self._stored(headers), options.get("msg_id") or ""
         known = self._msg_ids.get((stream, msg_id)) if msg_id else None
         if known is not None:
@@ -164,8 +180,29 @@ class MemoryNatsAdapter(NatsAdapter):
         if msg_id:
             self._msg_ids[stream, msg_id] = stored.sequence
         await self._memory.publish(subject, body, stored)
+        if schedule is not None:
+            await self._memory.publish(schedule.target, body, self._stored(headers), delay=delay)
         await self._watching.settle()
         return PubAck(stream=stream, seq=stored.sequence)
+
+    async def publish_batch(
+        self, subject: str, batch: Sequence[Composed], stream: str, timeout: float | None
+    ) -> PubAck:
+        """Publish one after the other, but nothing where a ``msg_id`` is known."""
+        asked = [options_of(each.response) for each in batch]
+        ids = [msg_id for options in asked if (msg_id := options.get("msg_id"))]
+        if len(batch) > 1 and (
+            len(ids) > len(set(ids)) or any((stream, each) in self._msg_ids for each in ids)
+        ):
+            raise PublishError(
+                f"stream {stream!r} did not take a batch of {len(batch)} on {subject!r}: "
+                "a msg_id was stored before, or is in it twice"
+            )
+        acks = [
+            await self.publish_to_stream(subject, each.body, each.headers, stream, timeout, options)
+            for each, options in zip(batch, asked, strict=True)
+        ]
+        return replace(acks[-1], batch_size=len(batch))
 
     async def request(
         self, destination: NatsDestination, body: bytes, headers: Mapping[str, str], timeout: float
@@ -203,6 +240,13 @@ class TestNatsBroker(TestBroker[NatsBroker]):
     def adapter(self, server: TestServer, watching: Watching) -> NatsAdapter:
         """NATS over the test's server."""
         return MemoryNatsAdapter(server, watching, self.broker.logger)
+
+
+def _until(schedule: Schedule) -> float:
+    kind, _, moment = schedule.pattern.partition(" ")
+    if kind != "@at" or schedule.source is not None:
+        raise PublishError("without a server there is Schedule.at alone: test others with with_real=True")
+    return max(0.0, datetime.fromisoformat(moment).timestamp() - time.time())
 
 
 class _NoClient:

@@ -18,7 +18,16 @@ __all__ = ["Watched", "Watching"]
 _ENDLESS = 20  # failures of one publish after which no more are waited for
 _GLANCE = 0.01  # seconds between two looks for what tells nobody that it is done
 
-_failures: ContextVar[list[BaseException] | None] = ContextVar("tidings_testing_failures", default=None)
+
+class _Look:
+    """What is seen of one message."""
+
+    def __init__(self) -> None:
+        self.failures: list[BaseException] = []
+        self.is_passed_over = False
+
+
+_look: ContextVar[_Look | None] = ContextVar("tidings_testing_look", default=None)
 
 
 class Watched:
@@ -26,7 +35,8 @@ class Watched:
 
     Attributes:
         mock: called with the decoded body of each message, or a list of them for a batch, before the handler
-            is; what is not valid counts too.
+            is; what is not valid counts too. With a `dedupe` it is called when the handler has ended, and not
+            for a duplicate.
     """
 
     def __init__(self) -> None:
@@ -88,33 +98,44 @@ class Watching:
     def around(self, subscriber: Any, handle: Handle) -> Handle:
         """`handle`, looked on at."""
         watched = [self.of(function) for function in subscriber.functions]
-        message_of = subscriber.broker.adapter.message_factory(subscriber.source)
+        message_of = subscriber.message_factory()
+        is_deduped = subscriber.source.dedupe is not None
 
         async def look_on(native: Any) -> object:
-            failures: list[BaseException] = []
-            _failures.set(failures)
+            look = _Look()
+            _look.set(look)
             self._busy += 1
             try:
                 natives = native if isinstance(native, list) else [native]
                 bodies = [await _decoded(message_of(each)) for each in natives]
-                for each in watched:
-                    each.mock(bodies if isinstance(native, list) else bodies[0])
-                return await handle(native)
+                if not is_deduped:
+                    _call(watched, bodies if isinstance(native, list) else bodies[0])
+                done = await handle(native)
+                if is_deduped and not look.is_passed_over:
+                    _call(watched, bodies[0])
+                return done
             finally:
                 self._busy -= 1
-                for each in watched:
-                    each.ended(failures)
+                if not look.is_passed_over:
+                    for each in watched:
+                        each.ended(look.failures)
                 self._news.set()
 
         return look_on
 
     def failed(self, message: Message[Any], error: BaseException) -> None:
         """Note a failure: for `wait_call`, and for who publishes."""
-        failures = _failures.get()
-        if failures is not None:
-            failures.append(error)
+        look = _look.get()
+        if look is not None:
+            look.failures.append(error)
         self._unraised.append(error)
         self._news.set()
+
+    def passed_over(self) -> None:
+        """Note a duplicate: its handler is not called."""
+        look = _look.get()
+        if look is not None:
+            look.is_passed_over = True
 
     async def settle(self) -> None:
         """Wait until what was published is handled, and raise what failed. In a handler do nothing.
@@ -145,6 +166,11 @@ class Watching:
         error = self._unraised[0] if self._unraised else None
         self._unraised.clear()
         return error
+
+
+def _call(watched: list[Watched], body: Any) -> None:
+    for each in watched:
+        each.mock(body)
 
 
 async def _decoded(message: Message[Any]) -> Any:

@@ -13,6 +13,7 @@ from tidings.messaging.errors import (
     RemoteError,
     RequestTimeoutError,
 )
+from tidings.messaging.marks import MemoryMarks
 from tidings.messaging.message import Message
 
 from .listening import Listening
@@ -149,6 +150,10 @@ class MemoryAdapter(Adapter[MemorySource, MemoryDestination]):
             await self.publish(subject, body, {**always, **headers} if always else headers, reply_to)
 
         return send
+
+    def shared_marks(self) -> MemoryMarks:
+        """Those of the server."""
+        return self._server.marks
 
     async def publish(
         self, subject: str, body: bytes, headers: Mapping[str, str], reply_to: str = "", delay: float = 0.0

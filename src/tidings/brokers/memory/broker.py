@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Unpack
 
-from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
+from tidings.messaging.batches import composed
+from tidings.messaging.broker import BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
+from tidings.messaging.schedule import SchedulingBroker
 from tidings.messaging.subscriber import SubscriberMethod
 
 from .adapter import MemoryAdapter
@@ -18,7 +20,7 @@ from .server import MemoryServer
 __all__ = ["MemoryBroker"]
 
 
-class MemoryBroker(Broker[MemoryAdapter]):
+class MemoryBroker(SchedulingBroker[MemoryAdapter]):
     """A broker within the process, with the handlers that listen on it::
 
         broker = MemoryBroker()
@@ -86,6 +88,25 @@ class MemoryBroker(Broker[MemoryAdapter]):
             return
         body, composed = self.compose(message, headers, correlation_id)
         await self.adapter.publish(subject, body, composed, reply_to, delay)
+
+    async def publish_batch(
+        self,
+        *messages: Any,
+        subject: str,
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+    ) -> None:
+        """Publish messages, one after the other; nothing where one of them cannot be.
+
+        Args:
+            messages: values, or a `Response` for one that has headers or a correlation id of its own.
+            subject, headers, correlation_id: as for `publish`, of all of them.
+
+        Raises:
+            NotConnectedError, PublishError: as for `publish`.
+        """
+        for each in await composed(self, messages, subject, headers, correlation_id):
+            await self.adapter.publish(subject, each.body, each.headers)
 
     async def request(
         self,

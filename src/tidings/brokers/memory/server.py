@@ -7,6 +7,7 @@ from random import Random
 from typing import NamedTuple
 
 from tidings.messaging.errors import PublishError, SetupError
+from tidings.messaging.marks import MemoryMarks
 from tidings.nats.errors import BadSubjectError
 from tidings.nats.wire import check_subject, subject_matches
 
@@ -36,6 +37,9 @@ class MemoryServer:
         shop, mail = MemoryBroker(server), MemoryBroker(server)
 
     It belongs to the event loop of the brokers that are connected to it.
+
+    Attributes:
+        marks: what they share of what happens once.
     """
 
     def __init__(self) -> None:
@@ -46,6 +50,7 @@ class MemoryServer:
         self._replies: dict[str, asyncio.Future[MemoryMsg]] = {}
         self._delayed: set[asyncio.TimerHandle] = set()
         self._numbers = count(1)
+        self.marks = MemoryMarks()
         self._random = Random()
 
     def connect(self) -> None:

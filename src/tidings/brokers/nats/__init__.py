@@ -11,11 +11,13 @@ from .router import NatsPublisher, NatsRoute, NatsRouter
 
 if TYPE_CHECKING:
     from .key_message import NatsKeyMessage
+    from .marks import KvMarks
     from .object_message import NatsObjectMessage
     from .serving import NatsRequestMessage
     from .stream_message import NatsStreamMessage
 
 __all__ = [
+    "KvMarks",
     "KvWatch",
     "NatsBroker",
     "NatsDestination",
@@ -45,6 +47,10 @@ def __getattr__(name: str) -> Any:
         from .key_message import NatsKeyMessage
 
         return NatsKeyMessage
+    if name == "KvMarks":
+        from .marks import KvMarks
+
+        return KvMarks
     if name == "NatsObjectMessage":
         from .object_message import NatsObjectMessage
 

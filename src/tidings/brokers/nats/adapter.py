@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
+from tidings.messaging.batches import Composed
 from tidings.messaging.errors import (
     BrokerConnectionError,
     NotConnectedError,
@@ -19,6 +20,7 @@ from tidings.messaging.errors import (
     RemoteError,
     SetupError,
 )
+from tidings.messaging.marks import MarkStore
 from tidings.messaging.message import Message
 from tidings.nats import Client, ConnectOptions, DrainTimeoutError, Error, Subscription, connect
 
@@ -40,6 +42,8 @@ __all__ = ["DEFAULT_SERVER", "SERVERS_VARIABLE", "NatsAdapter"]
 
 DEFAULT_SERVER = "nats://localhost:4222"
 SERVERS_VARIABLE = "TIDINGS_NATS_SERVERS"
+SCHEDULES = "tidings-schedules"
+"""The bucket that says whose turn it is to run a schedule."""
 
 # How an error is answered: ADR-32, "Error Handling".
 ERROR = "Nats-Service-Error"
@@ -321,6 +325,12 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             return None
         return NatsSettler(self.jetstream, consumer_config(source).max_deliver)
 
+    def shared_marks(self) -> MarkStore:
+        """A bucket."""
+        from .marks import KvMarks
+
+        return KvMarks(SCHEDULES)
+
     async def bury(self, message: Message[Any], address: str, headers: Mapping[str, str]) -> None:
         """Publish a dead letter, to a stream where one has the subject."""
         from .burying import Burial
@@ -368,6 +378,32 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             return await self.jetstream.publish(subject, body, headers=headers, timeout=timeout, **asked)
         except JetStreamError as error:
             raise PublishError(f"stream {stream!r} did not take a message on {subject!r}: {error}") from error
+        except Error as error:
+            raise translated(error) from error
+
+    async def publish_batch(
+        self, subject: str, batch: Sequence[Composed], stream: str, timeout: float | None
+    ) -> "PubAck":
+        """Publish, and wait until the stream has all of them. PublishError, BrokerConnectionError."""
+        from tidings.nats.jetstream.errors import JetStreamError
+
+        from .response import options_of
+
+        *others, last = batch
+        asked = options_of(last.response)
+        if not others:
+            return await self.publish_to_stream(subject, last.body, last.headers, stream, timeout, asked)
+        try:
+            async with self.jetstream.atomic_batch(timeout=timeout) as atomic:
+                for each in others:
+                    options: PublishOptions = {**options_of(each.response), "expected_stream": stream}
+                    await atomic.add(subject, each.body, headers=each.headers, **options)
+                asked = {**asked, "expected_stream": stream}
+                return await atomic.commit(subject, last.body, headers=last.headers, **asked)
+        except JetStreamError as error:
+            raise PublishError(
+                f"stream {stream!r} did not take a batch of {len(batch)} on {subject!r}: {error}"
+            ) from error
         except Error as error:
             raise translated(error) from error
 

@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
-from tidings.messaging.broker import Broker, BrokerKeywords, BrokerOptions
+from tidings.messaging.batches import composed
+from tidings.messaging.broker import BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
+from tidings.messaging.schedule import SchedulingBroker
 from tidings.messaging.subscriber import SubscriberMethod
 from tidings.nats import Client, ConnectOptions
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:  # JetStream is loaded by who uses it
 __all__ = ["NatsBroker"]
 
 
-class NatsBroker(Broker[NatsAdapter]):
+class NatsBroker(SchedulingBroker[NatsAdapter]):
     """A service's connection to NATS, with the handlers that listen on it::
 
         broker = NatsBroker("nats://localhost:4222")
@@ -149,6 +151,63 @@ class NatsBroker(Broker[NatsAdapter]):
             return acknowledged
         acknowledged = await send(*self.compose(message, headers, correlation_id))
         return acknowledged
+
+    @overload
+    async def publish_batch(
+        self,
+        *messages: Any,
+        subject: str,
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+    ) -> None: ...
+    @overload
+    async def publish_batch(
+        self,
+        *messages: Any,
+        subject: str,
+        stream: str,
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+        timeout: float | None = None,
+    ) -> "PubAck | None": ...
+    async def publish_batch(
+        self,
+        *messages: Any,
+        subject: str,
+        stream: str = "",
+        headers: Mapping[str, str] | None = None,
+        correlation_id: str = "",
+        timeout: float | None = None,
+    ) -> "PubAck | None":
+        """Publish messages: one after the other, or into a stream, which stores all of them or none.
+
+        Nothing is sent where one of them cannot be. A stream for several needs ``allow_atomic``, nats-server
+        2.12, and takes 1,000 at once.
+
+        Args:
+            messages: values, or a `NatsResponse` for one that has headers, a ``msg_id`` or an expectation of
+                its own.
+            subject, headers, correlation_id: as for `publish`, of all of them.
+            stream: the stream that must store them.
+            timeout: seconds for each of its acknowledgements; None is 5.
+
+        Returns:
+            The stream's acknowledgement, ``seq`` is that of the last message; None without a stream, or where
+            middlewares left no message.
+
+        Raises:
+            NotConnectedError, PublishError: as for `publish`. Of a stream that did not answer in time it may
+                have stored all of them.
+        """
+        if timeout is not None and not stream:
+            raise TypeError("timeout: for a stream, so say stream=")
+        batch = await composed(self, messages, subject, headers, correlation_id)
+        if stream:
+            return await self.adapter.publish_batch(subject, batch, stream, timeout) if batch else None
+        send = self.adapter.sender(NatsDestination(subject))
+        for each, its_own in [(each, each.response.sender(send)) for each in batch]:
+            await its_own(each.body, each.headers)
+        return None
 
     async def request(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
 from tidings.messaging.adapter import Send
 from tidings.messaging.errors import PublishError
@@ -14,7 +14,7 @@ from .sending import StreamSend
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
     from tidings.nats.jetstream import PublishOptions, Schedule, Ttl
 
-__all__ = ["NatsResponse"]
+__all__ = ["NatsResponse", "options_of"]
 
 T = TypeVar("T")
 
@@ -57,6 +57,11 @@ class NatsResponse(Response[T], Generic[T]):
                 f"{', '.join(options)} of a NatsResponse: for a stream, so say stream= of the publisher"
             )
         return send.asking(options)
+
+
+def options_of(response: Response[Any]) -> PublishOptions:
+    """What any response asks of the stream."""
+    return response.options if isinstance(response, NatsResponse) else {}
 
 
 _OPTIONS = [each.name for each in fields(NatsResponse) if each.name not in Response.__dataclass_fields__]

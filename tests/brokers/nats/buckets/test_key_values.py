@@ -12,7 +12,6 @@ from tidings.brokers.nats import KvWatch, NatsBroker, NatsKeyMessage, NatsMessag
 from tidings.messaging.batch import Batch
 from tidings.messaging.errors import NotConnectedError, SetupError
 from tidings.messaging.params import Context, Path
-from tidings.messaging.retry import Retry
 from tidings.nats import connect
 from tidings.nats.jetstream import KeyValueConfig, KeyValueEntry
 from tidings.nats.jetstream.kv import Base64Keys
@@ -341,7 +340,6 @@ async def test_a_broker_that_is_not_connected(nats_url: str, name: str) -> None:
         ("a", {"durable": "w"}, "durable"),
         ("a", {"queue": "q"}, "queue"),
         ("a", {"workers": 2}, "workers"),
-        ("a", {"retry": Retry()}, "retry"),
         ("a", {"batch": Batch(2, 1.0)}, "batch"),
         ("a b", {}, "'a b'"),
         ("a.>.b", {}, ">"),

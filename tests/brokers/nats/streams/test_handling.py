@@ -412,7 +412,12 @@ async def test_an_ordered_reader_gets_all_of_it_and_settles_nothing(
     broker, handled, done = NatsBroker(nats_url), [], asyncio.Event()
 
     @broker.subscriber(
-        f"{name}.in", stream=name, ordered=True, opt_start_seq=3, deliver_policy="by_start_sequence"
+        f"{name}.in",
+        stream=name,
+        ordered=True,
+        opt_start_seq=3,
+        deliver_policy="by_start_sequence",
+        retry=Retry(attempts=1),
     )
     async def handler(x: int) -> None:
         handled.append(x)

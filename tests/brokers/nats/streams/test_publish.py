@@ -1,10 +1,14 @@
 """Publishing into streams: acknowledged, or an error."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from tests.brokers.harness import Seen
 from tests.brokers.nats.streams.conftest import Outside
-from tidings.brokers.nats import NatsBroker
+from tidings.brokers.nats import NatsBroker, NatsResponse
 from tidings.messaging.errors import NotConnectedError, PublishError, SetupError
+from tidings.nats.jetstream import Schedule, StreamConfig
 
 
 async def test_the_acknowledgement_comes_back(nats_url: str, name: str, stream: Outside) -> None:
@@ -52,3 +56,48 @@ async def test_options_of_streams_need_one(nats_url: str) -> None:
 async def test_before_connecting_it_says_what_to_call() -> None:
     with pytest.raises(NotConnectedError, match="connect"):
         await NatsBroker().publish(1, "in", stream="S")
+
+
+async def test_a_batch_is_stored_as_a_whole_or_not_at_all(nats_url: str, name: str) -> None:
+    async with NatsBroker(nats_url) as broker:
+        js = broker.client.jetstream()
+        stream = await js.create_stream(name=f"{name}-A", subjects=[f"{name}-A.in"], allow_atomic=True)
+        publish, to = broker.publish_batch, {"subject": f"{name}-A.in", "stream": f"{name}-A"}
+        one, two = NatsResponse(1, msg_id="one"), NatsResponse(2, msg_id="two", headers={"of": "two"})
+        ack = await publish(one, two, **to)
+        assert ack is not None
+        assert (ack.seq, ack.batch_size) == (2, 2)
+        stored = await stream.get_msg(2)
+        assert (stored.data, stored.headers["of"]) == (b"2", "two")
+        with pytest.raises(PublishError, match="did not take a batch of 2"):
+            await publish(3, one, **to)
+        with pytest.raises(PublishError, match="did not take a batch of 2"):
+            await publish(NatsResponse(3, expected_last_seq=7), 4, **to)
+        single = await publish(5, **to)
+        assert single is not None
+        assert (single.seq, (await stream.info()).state.messages) == (3, 3)
+
+
+async def test_a_batch_into_a_stream_that_takes_none(nats_url: str, name: str, stream: Outside) -> None:
+    async with NatsBroker(nats_url) as broker:
+        with pytest.raises(PublishError, match="did not take a batch of 2"):
+            await broker.publish_batch(1, 2, subject=f"{name}.in", stream=name)
+        with pytest.raises(PublishError, match="say stream="):
+            await broker.publish_batch(NatsResponse(1, msg_id="a"), subject=f"{name}.in")
+        with pytest.raises(TypeError, match="stream="):
+            await broker.publish_batch(1, subject=f"{name}.in", timeout=1)  # type: ignore[call-overload]
+
+
+async def test_a_message_for_later_comes_then(nats_url: str, name: str) -> None:
+    seen = Seen[int]()
+    config = StreamConfig(name=f"{name}-S", subjects=[f"{name}-S.>"], allow_msg_schedules=True)
+    async with NatsBroker(nats_url) as broker:
+
+        @broker.subscriber(f"{name}-S.due", stream=config)
+        async def due(number: int) -> None:
+            seen.add(number)
+
+        await broker.start()
+        soon = Schedule.at(datetime.now(UTC) + timedelta(seconds=1), target=f"{name}-S.due")
+        await broker.publish(7, f"{name}-S.later.7", stream=f"{name}-S", schedule=soon)
+        assert await seen.until(1) == [7]

@@ -65,9 +65,11 @@ class TypedKeyValue(Generic[T]):
         """Store a value if there is none. See `KeyValue.create`. Raises InvalidValueError as `put`."""
         return await self.kv.create(key, self._encode(value), ttl, timeout=timeout)
 
-    async def update(self, key: str, value: T, last: int, *, timeout: float | None = None) -> int:
+    async def update(
+        self, key: str, value: T, last: int, ttl: Ttl | None = None, *, timeout: float | None = None
+    ) -> int:
         """Store a value over a revision. See `KeyValue.update`. Raises InvalidValueError as `put`."""
-        return await self.kv.update(key, self._encode(value), last, timeout=timeout)
+        return await self.kv.update(key, self._encode(value), last, ttl, timeout=timeout)
 
     async def delete(self, key: str, last: int | None = None, *, timeout: float | None = None) -> int:
         """Say that the key is no more. See `KeyValue.delete`."""

@@ -101,19 +101,26 @@ class Writes(Reads):
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def update(self, key: str, value: Payload, last: int, *, timeout: float | None = None) -> int:
+    async def update(
+        self, key: str, value: Payload, last: int, ttl: Ttl | None = None, *, timeout: float | None = None
+    ) -> int:
         """Store a value if nobody wrote the key since it was read.
 
         Args:
             key, value, timeout: as for `put`.
             last: the revision that was read, deleted or not; 0 for a key that never was.
+            ttl: when the server shall remove it again, as for `create`.
 
         Raises:
             KeyWrongLastSequenceError: there is another one.
+            TtlNotAllowedError, ConfigError: a TTL that the bucket does not allow, or that is none.
             The rest as `put`.
         """
         encoded, payload = self._encode_key(key), self._encode_value(value)
-        headers = {EXPECTED_LAST_SUBJECT_SEQ: str(check_sequence("last", last, 0))}
+        headers = {
+            EXPECTED_LAST_SUBJECT_SEQ: str(check_sequence("last", last, 0)),
+            **await self._with_ttl(ttl),
+        }
         try:
             return await self._write(encoded, payload, headers, timeout)
         except WrongLastSequenceError as error:

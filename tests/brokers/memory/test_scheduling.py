@@ -1,0 +1,19 @@
+"""The memory broker calls handlers at times, as every broker does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.brokers.scheduling import Scheduling
+from tidings.brokers.memory import MemoryBroker, MemoryServer
+
+
+class TestMemory(Scheduling):
+    @pytest.fixture(autouse=True)
+    def _server(self) -> None:
+        self.server = MemoryServer()
+
+    def broker(self, **options: Any) -> MemoryBroker:
+        return MemoryBroker(self.server, **options)
