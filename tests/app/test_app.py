@@ -15,6 +15,7 @@ from tidings.messaging.broker import Broker, BrokerOptions
 from tidings.messaging.context import ContextRepo
 from tidings.messaging.errors import (
     BrokerConnectionError,
+    ConnectionLostError,
     ContextError,
     NotConnectedError,
     OptionError,
@@ -390,9 +391,14 @@ async def test_a_connection_that_is_lost_for_good_ends_the_run() -> None:
     """So that whoever looks after the process can start it again."""
     calls: list[str] = []
     with NatsServer() as server:
-        broker = NatsBroker(server.url, max_reconnect_attempts=1, reconnect_time_wait=0.01, logger=None)
         closed = asyncio.Event()
-        broker.adapter._options["closed_cb"] = closed.set
+        broker = NatsBroker(
+            server.url,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0.01,
+            closed_cb=closed.set,
+            logger=None,
+        )
         app = App(FakeBroker(calls), broker, on_shutdown=[recorder(calls, "on_shutdown")], logger=None)
 
         @broker.subscriber("lost")
@@ -402,7 +408,7 @@ async def test_a_connection_that_is_lost_for_good_ends_the_run() -> None:
         async def lose() -> None:
             await asyncio.to_thread(server.stop)
 
-        with pytest.raises(BrokerConnectionError, match=f"{server.port} is lost for good: "):
+        with pytest.raises(ConnectionLostError, match=f"{server.port} is lost for good: "):
             await asyncio.wait_for(app.run(), 30)
     assert calls == ["broker start", "on_shutdown", "broker stop"]
     assert closed.is_set()
@@ -418,7 +424,7 @@ async def test_a_client_closed_behind_the_apps_back_ends_the_run_too(nats_url: s
     async def close() -> None:
         await broker.client.close()
 
-    with pytest.raises(BrokerConnectionError, match="the client was closed"):
+    with pytest.raises(ConnectionLostError, match="the client was closed"):
         await asyncio.wait_for(app.run(), 30)
 
 

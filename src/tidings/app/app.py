@@ -153,7 +153,7 @@ class App:
             options: those of `start`.
 
         Raises:
-            BrokerConnectionError: a connection was lost for good.
+            ConnectionLostError: a connection was lost for good; a BrokerConnectionError.
             Exception: whatever the start or the stop raised.
         """
         run = self._run = Run(lambda: self._phase is Phase.STARTING, self.logger)

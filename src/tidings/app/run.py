@@ -8,7 +8,7 @@ from logging import Logger
 from typing import Any
 
 from tidings.messaging.adapter import Adapter
-from tidings.messaging.errors import BrokerConnectionError
+from tidings.messaging.errors import ConnectionLostError
 
 __all__ = ["Run"]
 
@@ -31,7 +31,7 @@ class Run:
         self.loop = asyncio.get_running_loop()
         self.asked = asyncio.Event()
         self.stopped_by: signal.Signals | None = None
-        self.lost: BrokerConnectionError | None = None
+        self.lost: ConnectionLostError | None = None
         self._task = asyncio.current_task()
         self._is_starting = is_starting
         self._interrupted = False
@@ -75,6 +75,6 @@ class Run:
             if self._interrupted:
                 self._task.uncancel()
 
-    def _on_lost(self, error: BrokerConnectionError) -> None:
+    def _on_lost(self, error: ConnectionLostError) -> None:
         self.lost = self.lost or error
         self.ask_stop(abandon_start=True)

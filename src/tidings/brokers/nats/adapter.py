@@ -14,7 +14,7 @@ from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
 from tidings.messaging.batches import Composed
 from tidings.messaging.errors import (
-    BrokerConnectionError,
+    ConnectionLostError,
     NotConnectedError,
     PublishError,
     RemoteError,
@@ -85,7 +85,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._burial: Burial | None = None
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
-        self._is_ending = False
+        self._ending = asyncio.Event()  # set: the client that is open now is closed by us
         self._troubles: WeakKeyDictionary[Stop, Callable[[], str]] = WeakKeyDictionary()
 
     @property
@@ -123,8 +123,8 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
 
     async def open(self) -> None:
         """Connect, trying each server once."""
-        self._is_ending = False
-        options: ConnectOptions = {**self._options, "closed_cb": self._on_closed}
+        self._ending = asyncio.Event()
+        options: ConnectOptions = {**self._options, "closed_cb": partial(self._on_closed, self._ending)}
         try:
             self._client = await connect(self._servers, **options)
         except Error as error:
@@ -132,12 +132,12 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         except (ValueError, TypeError) as error:
             raise SetupError(f"cannot connect to {self.address}: {error}") from error
 
-    async def _on_closed(self) -> None:
-        """The client has closed: at `close`, or since it gave up to reconnect."""
+    async def _on_closed(self, ending: asyncio.Event) -> None:
+        """A client has closed: at `close`, or since it gave up to reconnect."""
         client, given = self._client, self._options.get("closed_cb")
-        if client is not None and not self._is_ending:
+        if client is not None and not ending.is_set():
             reason = client.last_error or "the client was closed"
-            lost = BrokerConnectionError(f"the connection to {self.address} is lost for good: {reason}")
+            lost = ConnectionLostError(f"the connection to {self.address} is lost for good: {reason}")
             self._logger.error("NATS: %s", lost)
             if self.on_lost is not None:
                 self.on_lost(lost)
@@ -148,7 +148,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
 
     async def close(self, timeout: float) -> int:
         """Drain the client; see `Adapter.close`."""
-        self._is_ending = True
+        self._ending.set()
         if any(each.runs_here for each in self._listenings):
             # Goes on behind the handler that calls us, which has the time to come to its end.
             self._closing = asyncio.get_running_loop().create_task(self._close(timeout))
