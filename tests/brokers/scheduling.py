@@ -102,6 +102,28 @@ class Scheduling(Harness):
                 await seen.until(3)
         assert [each.strftime("%M:%S") for each in seen] == ["00:10", "01:00", "01:10"]
 
+    async def test_it_begins_when_all_others_listen(self) -> None:
+        clock, seen = ManualClock(), Seen[str]()
+        async with self.broker(logger=None) as keeper:
+            await keeper.start()
+            async with self.scheduled(clock, lambda: None, missed="once") as broker:
+                await broker.start()
+                await clock.settle()
+            async with self.broker(logger=None) as broker:
+                broker.clock = ManualClock(datetime(2030, 1, 1, 0, 1, 5, tzinfo=UTC))
+
+                @broker.every("10s", name=self.name, missed="once")
+                @self.publisher(broker, "out")
+                async def report() -> str:
+                    return "missed"
+
+                @self.subscriber(broker, "out")
+                async def see(report: str) -> None:
+                    seen.add(report)
+
+                await broker.start()
+                assert await seen.until(1) == ["missed"]
+
     async def test_its_result_is_published(self) -> None:
         clock, seen = ManualClock(), Seen[Any]()
         async with self.broker(logger=None) as broker:
@@ -222,6 +244,25 @@ class Scheduling(Harness):
             await clock.advance(10)
             await clock.advance(10)
         assert [each.second for each in seen] == [10, 10, 20, 20]
+
+    async def test_a_long_run_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock, gate = ManualClock(), Gate(2)
+
+        async def handler() -> None:
+            await gate.wait()
+
+        async with self.scheduled(clock, handler) as one, self.broker() as two:
+            two.clock = clock
+            two.every("10s", name=self.name)(handler)
+            await one.start()
+            await clock.advance(10, wait=False)
+            await two.start()
+            for _ in range(3):
+                await clock.advance(10, wait=False)
+            gate.opened.set()
+            await clock.settle()
+        assert caplog.text.count("skips the tick of 2030-01-01T00:00:20+00:00, and those to come") == 1
+        assert caplog.text.count("skips the tick") == 1
 
     async def test_a_clock_that_jumps_runs_the_last_tick_and_tells(
         self, caplog: pytest.LogCaptureFixture

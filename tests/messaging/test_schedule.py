@@ -7,10 +7,11 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from tidings import SetupError
+from tidings import CallNext, Message, Router, SetupError
 from tidings.brokers.memory import MemoryBroker
 from tidings.messaging.endpoints import Source
 from tidings.messaging.schedule import ScheduleOptions, ScheduleSource
+from tidings.testing import ManualClock
 
 
 def test_the_options_and_their_keywords_are_alike() -> None:
@@ -62,6 +63,39 @@ async def test_a_payload_is_refused_at_the_start() -> None:
 
         with pytest.raises(SetupError, match=r"parameter 'order' of .*poll: a schedule has no message"):
             await broker.start()
+
+
+async def test_a_router_has_schedules_too() -> None:
+    noted: list[str] = []
+
+    async def around(message: Message[Any], call_next: CallNext) -> Any:
+        noted.append(message.channel)
+        return await call_next(message)
+
+    clock, broker, router = ManualClock(), MemoryBroker(), Router("shop.", middlewares=[around])
+
+    @router.every("10s", name="poll")
+    @router.publisher("polled")
+    async def poll() -> str:
+        return "text"
+
+    @broker.subscriber("shop.polled")
+    async def polled(text: str) -> None:
+        noted.append(text)
+
+    @broker.subscriber("mall.shop.polled")
+    async def of_mall(text: str) -> None:
+        noted.append(f"mall {text}")
+
+    broker.clock = clock
+    broker.include_router(router)
+    broker.include_router(router, prefix="mall.")
+    with pytest.raises(SetupError, match="included"):
+        router.cron("* * * * *")(poll)
+    async with broker:
+        await broker.start()
+        await clock.advance(10)
+    assert sorted(noted) == ["mall text", "mall.shop.poll every 10s", "shop.poll every 10s", "text"]
 
 
 async def test_it_stays_a_function() -> None:

@@ -47,7 +47,7 @@ def test_every_goes_on(interval: Any) -> None:
         moment = following
 
 
-@pytest.mark.parametrize("interval", [0, -1, "0s", "soon", timedelta(0), None], ids=repr)
+@pytest.mark.parametrize("interval", [0, -1, 0.001, "0s", "soon", timedelta(0), None], ids=repr)
 def test_every_refuses_what_is_no_interval(interval: Any) -> None:
     with pytest.raises(SetupError, match=r"the interval of every\(\) is"):
         Every(interval)

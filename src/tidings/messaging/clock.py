@@ -16,7 +16,8 @@ class Clock:
         return time.time()
 
     async def sleep_until(self, moment: float) -> None:
-        """Return when it is so late."""
+        """Return when it is so late; others run first in any case."""
+        await asyncio.sleep(0)
         while (left := moment - self.now()) > 0:  # noqa: ASYNC110  time sets no event
             await asyncio.sleep(min(left, _LONGEST_NAP))
 

@@ -17,13 +17,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from .broker import Broker, Includable
+from .broker import Broker, Includable, Output
 from .endpoints import Accepts, Destination, Source
 from .errors import SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
 from .message import Message
 from .middleware import Middleware, publish_scopes
 from .publisher import Publisher
+from .schedule import ScheduleSource
+from .scheduling import Scheduling
 from .subscriber import Subscriber
 
 __all__ = [
@@ -40,6 +42,7 @@ P = ParamSpec("P")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
 T = TypeVar("T")
 U = TypeVar("U")
+SourceT = TypeVar("SourceT", bound=Source)
 DeclareSource = Callable[[Broker[Any]], Source]
 DeclareDestination = Callable[[Broker[Any]], Destination]
 
@@ -141,7 +144,7 @@ class _Around:
     middlewares: tuple[Middleware, ...]
     dependencies: tuple[Any, ...]
 
-    def source(self, declared: Source) -> Source:
+    def source(self, declared: SourceT) -> SourceT:
         return replace(
             declared.prefixed(self.prefix),
             middlewares=(*self.middlewares, *declared.middlewares),
@@ -153,7 +156,7 @@ class _Around:
         return replace(declared.prefixed(self.prefix), middlewares=(*layers, *declared.middlewares))
 
 
-class BaseRouter:
+class BaseRouter(Scheduling):
     """What routers of all brokers do alike. A broker's own adds `subscriber` and `publisher`.
 
     Args:
@@ -179,6 +182,7 @@ class BaseRouter:
         self._dependencies = tuple(dependencies)
         self._exceptions = ExceptionMiddleware()
         self._subscribers: list[RoutedSubscriber] = []
+        self._schedules: list[tuple[ScheduleSource, Callable[..., Any]]] = []
         self._publishers: list[RoutedPublisher[Any]] = []
         self._outputs: list[tuple[Callable[..., Any], RoutedPublisher[Any]]] = []
         self._routers: list[tuple[Includable, str, Sequence[Middleware], Sequence[Any]]] = []
@@ -220,6 +224,16 @@ class BaseRouter:
         made = RoutedSubscriber(declare)
         self._subscribers.append(made)
         return made
+
+    def add_schedule(
+        self,
+        source: ScheduleSource,
+        function: Callable[..., Any],
+        outputs_of: Callable[[Callable[..., Any]], Sequence[Output]] | None = None,
+    ) -> None:
+        """See `Scheduling.add_schedule`."""
+        self._check_open()
+        self._schedules.append((source, function))
 
     def add_publisher(self, declare: DeclareDestination) -> RoutedPublisher[Any]:
         """A publisher whose destination is declared when the router is included."""
@@ -270,6 +284,8 @@ class BaseRouter:
             for function, accepts in routed.functions:
                 made(function, filter=accepts)
             broker.subscribers.append(made)
+        for schedule, function in self._schedules:
+            broker.add_schedule(around.source(schedule), function, outputs_of)
         for router, nested_prefix, *more in self._routers:
             router.include_in(
                 broker,

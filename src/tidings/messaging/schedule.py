@@ -12,13 +12,13 @@ a `datetime`. One process runs each tick, see `turns`.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
-from typing import Any, Literal, TypedDict, TypeVar, Unpack
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, Self, TypedDict
 
-from .adapter import Adapter, Handle
-from .broker import Broker
+from .adapter import Handle
+from .broker import Broker, Output
 from .durations import Duration, to_seconds
 from .endpoints import Destination, Source
 from .errors import SetupError
@@ -29,16 +29,13 @@ from .middleware import Middleware
 from .pauses import Pauses
 from .retry import Retry
 from .schedule_plan import Tick, TickMessage, schedule_plan
-from .signature import describe
-from .ticks import Cron, Every, Ticks
+from .ticks import Ticks
 from .turns import Busy, Turn, Turns
 
-__all__ = ["Schedule", "ScheduleOptions", "ScheduleSource", "SchedulingBroker"]
-
-AdapterT = TypeVar("AdapterT", bound=Adapter[Any, Any])
-HandlerT = TypeVar("HandlerT", bound=Callable[..., Any])
+__all__ = ["Schedule", "ScheduleOptions", "ScheduleSource"]
 
 _RENEWALS = 3  # within a lease
+_LAST_WORDS = 1.0  # seconds for a run that is cancelled to give its turn back
 _ONCE = Retry(attempts=1)
 
 
@@ -69,8 +66,8 @@ class ScheduleSource(Source):
             a text; a second at least. A handler may take longer, its process renews it.
         everywhere: each process runs every tick, and nothing is shared.
         store: where the turns are; None for that of the broker.
-        retry: how often a tick whose handler failed is tried, in place; None for once. The next tick comes
-            anyway.
+        retry: how often a tick whose handler failed is tried, in place. Once, unless it is said; the next
+            tick comes anyway.
     """
 
     ticks: Ticks
@@ -79,6 +76,7 @@ class ScheduleSource(Source):
     lease: Duration = 30.0
     everywhere: bool = False
     store: MarkStore | None = None
+    retry: Retry | None = _ONCE
 
     def check(self) -> None:
         """Refuse options that cannot work. SetupError."""
@@ -92,6 +90,10 @@ class ScheduleSource(Source):
     def channel(self) -> str:
         """The name and the times."""
         return f"{self.name} {self.ticks}".lstrip()
+
+    def prefixed(self, prefix: str) -> Self:
+        """The prefix of a router is one of the name, so that it can be included twice."""
+        return replace(self, name=prefix + self.name)
 
     def takes(self, destination: Destination) -> bool:
         """Nothing is published to a schedule."""
@@ -108,16 +110,28 @@ class Schedule:
 
     Attributes:
         broker, source, function: whose, when and what.
+
+    Args:
+        outputs_of: where the results of a function go.
     """
 
-    def __init__(self, broker: "SchedulingBroker[Any]", source: ScheduleSource, function: Any) -> None:
+    def __init__(
+        self,
+        broker: Broker[Any],
+        source: ScheduleSource,
+        function: Callable[..., Any],
+        outputs_of: Callable[[Callable[..., Any]], Sequence[Output]],
+    ) -> None:
         self.broker = broker
         self.source = source
         self.function = function
+        self._outputs_of = outputs_of
         self._lease = to_seconds(source.lease, "lease")
         self._pauses = Pauses()
         self._is_asking = False  # the store, for a turn
         self._trouble = ""
+        self._skipped = ""  # why the last ticks were
+        self._prepared: tuple[Turns | None, Handle] | None = None
         self._waiting: asyncio.Task[None] | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -131,7 +145,7 @@ class Schedule:
         return TickMessage
 
     async def listen(self) -> None:
-        """Wait for the next tick; does nothing where it does.
+        """Make ready for ticks, which `begin` waits for; does nothing where it does already.
 
         Raises:
             SetupError: the handler asks for something that cannot be, or the store cannot be opened.
@@ -139,8 +153,9 @@ class Schedule:
         """
         if self._waiting is not None:
             return
-        self._pauses = Pauses()
-        handle = schedule_plan(self.function, self.broker, self.source, self._pauses)
+        self._pauses, self._trouble, self._skipped = Pauses(), "", ""
+        outputs = self._outputs_of(self.function)
+        handle = schedule_plan(self.function, outputs, self.broker, self.source, self._pauses)
         if self.broker.watch is not None:
             handle = self.broker.watch.around(self, handle)
         turns = None
@@ -148,22 +163,36 @@ class Schedule:
             store = self.source.store or self.broker.adapter.shared_marks()
             marks = await self.broker.adapter.marks(store)
             turns = Turns(marks, self.source.name, self._lease, is_kept=self.source.missed == "once")
-        self._waiting = asyncio.get_running_loop().create_task(self._wait(turns, handle))
+        self._prepared = turns, handle
+
+    def begin(self) -> None:
+        """Wait for the next tick, once those who listen to what it publishes do."""
+        if self._prepared is None:
+            return
+        waiting = self._wait(*self._prepared)
+        self._prepared = None
+        self._waiting = asyncio.get_running_loop().create_task(waiting)
+        self._waiting.add_done_callback(self._ended)
         self.broker.clock.look_at(self._waiting, is_run=False)
 
     def feeds(self, other: Any, /) -> bool:
         """Whether its results are published to what `other` listens to."""
-        outputs = self.broker.outputs_of(self.function)
+        outputs = self._outputs_of(self.function)
         return any(other.source.takes(output.destination) for output in outputs)
 
     def health(self) -> SubscriberHealth:
         """Whether it goes on: not where its store does not answer."""
-        trouble = "it is not started" if self._waiting is None else self._trouble
+        trouble = self._trouble
+        if self._waiting is None:
+            trouble = "it is not started"
+        elif self._waiting.done():
+            trouble = "it has ended"
         return SubscriberHealth(self.source.channel, trouble)
 
     async def drain(self, timeout: float) -> int:
         """Run no more ticks, and wait so many seconds for the one that is run: 1 if that was not enough."""
         deadline = asyncio.get_running_loop().time() + timeout
+        self._prepared = None
         self._pauses.end()
         waiting, self._waiting = self._waiting, None
         if waiting is not None and self._is_asking:
@@ -176,11 +205,12 @@ class Schedule:
         await asyncio.wait([running], timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
         if running.done():
             return 0
-        await _end(running)
+        await _end(running, _LAST_WORDS)
         return 1
 
     def closed(self) -> None:
         """The broker is closed."""
+        self._prepared = None
         self._pauses.end()
         for task in (self._waiting, self._running):
             if task is not None and task is not asyncio.current_task():
@@ -203,7 +233,7 @@ class Schedule:
                     f"is late: it goes on with the tick of {_told(tick)}, not with that of {_told(due)}"
                 )
             if self._running is not None:
-                self._log(f"skips the tick of {_told(tick)}: the run before it goes on")
+                self._skip(tick, "the run before it goes on")
             elif not await self._try(turns, tick, handle) and is_kept:
                 wake = min(wake, now + self._lease)
 
@@ -222,10 +252,8 @@ class Schedule:
                 turn = await turns.take(tick)
             except Busy as busy:
                 if busy.tick < tick:
-                    self._log(
-                        f"skips the tick of {_told(tick)} here: that of {_told(busy.tick)} is still run by "
-                        "another process, which may have died"
-                    )
+                    told = f"that of {_told(busy.tick)} is still run by another process, which may have died"
+                    self._skip(tick, told)
                 return False
             except Exception as error:
                 self._trouble = f"its store does not answer: {error}"
@@ -238,11 +266,18 @@ class Schedule:
                 return True
         running = self._running = asyncio.get_running_loop().create_task(self._run(turns, turn, tick, handle))
         running.add_done_callback(self._ended)
+        self._skipped = ""
         self.broker.clock.look_at(running, is_run=True)
         return True
 
+    def _skip(self, tick: float, why: str) -> None:
+        if self._skipped != why:  # one line for each run that goes on
+            self._log(f"skips the tick of {_told(tick)}, and those to come: {why}")
+        self._skipped = why
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running = None
+        if task is self._running:
+            self._running = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log("failed", error)
 
@@ -282,53 +317,7 @@ def _told(tick: float) -> str:
     return datetime.fromtimestamp(tick, UTC).isoformat()
 
 
-async def _end(task: "asyncio.Task[None] | None") -> None:
+async def _end(task: "asyncio.Task[None] | None", timeout: float | None = None) -> None:
     if task is not None:
         task.cancel()
-        await asyncio.wait([task])
-
-
-class SchedulingBroker(Broker[AdapterT]):
-    """A broker whose handlers may be called at times too."""
-
-    def every(self, interval: Duration, **options: Unpack[ScheduleOptions]) -> Callable[[HandlerT], HandlerT]:
-        """Decorator: call the handler again and again. The function stays as it is.
-
-        Args:
-            interval: seconds, a timedelta or a text such as "30s", "5m", "1h30m". Ticks are counted from
-                1970, so ``every("1h")`` is on the hour, UTC, whenever a process starts.
-            options: see `ScheduleSource`.
-
-        Raises:
-            SetupError: what cannot be.
-        """
-        return self._scheduled(Every(interval), options)
-
-    def cron(
-        self, expression: str, *, tz: str | tzinfo = UTC, **options: Unpack[ScheduleOptions]
-    ) -> Callable[[HandlerT], HandlerT]:
-        """Decorator: call the handler at the times of a cron expression. Takes the extra ``cron``.
-
-        Args:
-            expression: minute, hour, day of month, month and day of week; of six
-                fields the first is the second.
-            tz: the time zone of these, as "Europe/Berlin".
-            options: see `ScheduleSource`.
-
-        Raises:
-            SetupError: what cannot be, or the extra is not installed.
-        """
-        return self._scheduled(Cron(expression, tz), options)
-
-    def _scheduled(self, ticks: Ticks, options: Mapping[str, Any]) -> Callable[[HandlerT], HandlerT]:
-        ScheduleSource(ticks=ticks, **options).check()
-
-        def schedule(function: HandlerT) -> HandlerT:
-            source = ScheduleSource(ticks=ticks, **{"name": describe(function), "retry": _ONCE, **options})
-            names = [each.source.name for each in self.subscribers if isinstance(each, Schedule)]
-            if source.name in names:
-                raise SetupError(f"there is a schedule {source.name!r}: give one of them another name=")
-            self.subscribers.append(Schedule(self, source, function))
-            return function
-
-        return schedule
+        await asyncio.wait([task], timeout=timeout)

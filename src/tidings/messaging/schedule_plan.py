@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .adapter import Handle
-from .broker import Broker
+from .broker import Broker, Output
 from .endpoints import Source
 from .errors import SetupError
 from .handler import in_time
@@ -80,12 +80,16 @@ class TickMessage(Message[Tick]):
 
 
 def schedule_plan(
-    function: Callable[..., Any], broker: Broker[Any], source: Source, pauses: Pauses
+    function: Callable[..., Any],
+    outputs: Sequence[Output],
+    broker: Broker[Any],
+    source: Source,
+    pauses: Pauses,
 ) -> Handle:
     """What to await with each `Tick`; it gives False where the handler, or a publisher of it, failed.
 
     Args:
-        function, broker, source: as they say.
+        function, outputs, broker, source: what is called, where its results go, whose and when.
         pauses: the waits between two tries.
 
     Raises:
@@ -109,7 +113,7 @@ def schedule_plan(
             encode(body_of_response(signature.returns)),
             encode(MISSING),
         ),
-        broker.outputs_of(function),
+        outputs,
         here,
         replies=False,
         reply_layers=(),

@@ -4,12 +4,14 @@ import math
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from .durations import Duration, to_seconds
 from .errors import SetupError
 
 __all__ = ["Cron", "Every", "Ticks"]
+
+
+_SHORTEST = 0.01  # seconds
 
 
 class Ticks(ABC):
@@ -29,11 +31,13 @@ class Every(Ticks):
     move them.
 
     Args:
-        interval: seconds, a timedelta or a text such as "30s". SetupError where it is none, or not above 0.
+        interval: seconds, a timedelta or a text such as "30s". SetupError where it is none, or too short.
     """
 
     def __init__(self, interval: Duration) -> None:
         self._interval = to_seconds(interval, "the interval of every()")
+        if self._interval < _SHORTEST:
+            raise SetupError(f"the interval of every() is at least {_SHORTEST:g} seconds, not {interval!r}")
         self._text = interval if isinstance(interval, str) else f"{self._interval:g}s"
 
     def after(self, moment: float) -> float:
@@ -101,6 +105,8 @@ class Cron(Ticks):
 def _zone(tz: Any) -> Any:
     if not isinstance(tz, str):
         return tz
+    from zoneinfo import ZoneInfo
+
     try:
         return ZoneInfo(tz)
     except (KeyError, ValueError, OSError) as error:

@@ -9,7 +9,7 @@ from tidings.messaging.broker import BrokerKeywords, BrokerOptions
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
-from tidings.messaging.schedule import SchedulingBroker
+from tidings.messaging.scheduling import SchedulingBroker
 from tidings.messaging.subscriber import SubscriberMethod
 from tidings.nats import Client, ConnectOptions
 
