@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tidings.messaging.errors import (
         BrokerConnectionError,
         BrokerRefusedError,
+        ConnectionLostError,
         ContextError,
         DecodeError,
         HandlerTimeoutError,
@@ -57,6 +58,7 @@ __all__ = [
     "Batch",
     "BrokerConnectionError",
     "BrokerRefusedError",
+    "ConnectionLostError",
     "Context",
     "ContextError",
     "ContextRepo",
@@ -100,6 +102,7 @@ _HOMES = {
     "tidings.messaging.errors": (
         "BrokerConnectionError",
         "BrokerRefusedError",
+        "ConnectionLostError",
         "ContextError",
         "DecodeError",
         "HandlerTimeoutError",

@@ -15,12 +15,14 @@ from tidings.messaging.broker import Broker, BrokerOptions
 from tidings.messaging.context import ContextRepo
 from tidings.messaging.errors import (
     BrokerConnectionError,
+    ConnectionLostError,
     ContextError,
     NotConnectedError,
     OptionError,
     SetupError,
 )
 from tidings.messaging.params import Context, Depends, Header, Logger, Path
+from tidings.nats.server import NatsServer
 
 
 class FakeBroker:
@@ -383,3 +385,52 @@ async def test_handlers_of_one_broker_publish_to_another_until_they_are_done(nat
     await collector.client.flush()
     await collector.stop()
     assert collected == list(range(20))
+
+
+async def test_a_connection_that_is_lost_for_good_ends_the_run() -> None:
+    """So that whoever looks after the process can start it again."""
+    calls: list[str] = []
+    with NatsServer() as server:
+        closed = asyncio.Event()
+        broker = NatsBroker(
+            server.url,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0.01,
+            closed_cb=closed.set,
+            logger=None,
+        )
+        app = App(FakeBroker(calls), broker, on_shutdown=[recorder(calls, "on_shutdown")], logger=None)
+
+        @broker.subscriber("lost")
+        async def handle(body: bytes) -> None: ...
+
+        @app.after_startup
+        async def lose() -> None:
+            await asyncio.to_thread(server.stop)
+
+        with pytest.raises(ConnectionLostError, match=f"{server.port} is lost for good: "):
+            await asyncio.wait_for(app.run(), 30)
+    assert calls == ["broker start", "on_shutdown", "broker stop"]
+    assert closed.is_set()
+    assert broker.adapter.on_lost is None
+    assert not broker.is_connected
+
+
+async def test_a_client_closed_behind_the_apps_back_ends_the_run_too(nats_url: str) -> None:
+    broker = NatsBroker(nats_url, logger=None)
+    app = App(broker, logger=None)
+
+    @app.after_startup
+    async def close() -> None:
+        await broker.client.close()
+
+    with pytest.raises(ConnectionLostError, match="the client was closed"):
+        await asyncio.wait_for(app.run(), 30)
+
+
+async def test_a_stop_is_no_loss(nats_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    app = App(NatsBroker(nats_url))
+    app.after_startup(app.exit)
+    await app.run()
+    await app.run()
+    assert "lost" not in caplog.text

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import pytest
 
 from tidings.app import App
+from tidings.app.run import Run
 from tidings.messaging.errors import OptionError, SetupError
 from tidings.messaging.params import Depends, Logger
 from tidings.testing import TestApp
@@ -144,11 +145,12 @@ async def test_an_exit_lets_the_start_come_to_its_end_or_abandons_it() -> None:
     assert steps[3:] == ["waiting", "closed"]
 
 
-async def test_an_exit_after_the_loop_was_closed_does_nothing() -> None:
+def test_an_exit_after_the_loop_was_closed_does_nothing() -> None:
+    """As from a thread that asks in the moment in which everything ends."""
+    runs: list[Run | None] = []
     app = App(logger=None)
-
-    def ask(abandon_start: bool) -> None:
-        raise RuntimeError("Event loop is closed")
-
-    app._ask_exit = ask
+    app.after_startup(app.exit)
+    app.after_startup(lambda: runs.append(app._run))
+    asyncio.run(app.run())
+    (app._run,) = runs
     app.exit()

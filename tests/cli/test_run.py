@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tidings.cli import Exit
+from tidings.nats.server import NatsServer
 
 LIMIT = 30.0  # seconds
 
@@ -263,3 +264,28 @@ def test_refused_credentials_are_told_without_them(start, module, nats_server) -
     assert "tidings: the server refuses us" in command.err
     assert "secret" not in command.err
     assert "Traceback" not in command.err
+
+
+def test_a_server_lost_for_good_ends_it_with_what_to_do(start, module) -> None:
+    module(
+        "main",
+        """
+        from tidings import App
+        from tidings.brokers.nats import NatsBroker
+        broker = NatsBroker(max_reconnect_attempts=1, reconnect_time_wait=0.01)
+        app = App(broker)
+
+        @app.on_shutdown
+        def say(): print("shut down", flush=True)
+        """,
+    )
+    with NatsServer() as server:
+        command = start("run", "main:app", TIDINGS_NATS_SERVERS=server.url)
+        command.wait_line("app started")
+    assert command.end() == Exit.NO_SERVER
+    assert f"tidings: the connection to nats://127.0.0.1:{server.port} is lost for good" in command.err
+    assert "max_reconnect_attempts=-1" in command.err
+    assert server.url not in command.err  # it has a token
+    assert "--embedded" not in command.err
+    assert "Traceback" not in command.err
+    assert command.out() == "shut down\n"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.messaging.fakes import FakeBroker, FakeSettler, FakeSource, Native
+from tidings.brokers.memory import MemoryBroker
 from tidings.messaging.batch import Batch
 from tidings.messaging.errors import NotConnectedError, SetupError
 from tidings.messaging.message import Message
@@ -313,3 +314,45 @@ async def test_a_source_may_write_its_results_otherwise() -> None:
         (b"{'a': 1}", "r"),
         (b"1", "r"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "takes"),
+    [
+        ("subject", 3, "a text, not one of type int"),
+        ("workers", "4", "an int, not one of type str"),
+        ("workers", True, "an int, not one of type bool"),
+        ("timeout", "2s", "a number of seconds"),
+        ("title", 3, "a text"),
+        ("description", 3, "a text"),
+        ("include_in_schema", "no", "True or False"),
+        ("no_reply", 1, "True or False"),
+        ("validate", "yes", "True or False"),
+        ("dead_letter", 3, "a text"),
+        ("filter", "kind", "a function"),
+        ("decoder", "msgpack", "a function"),
+        ("encoder", "msgpack", "a function"),
+        ("dependencies", Depends(print), "a list of Depends"),
+        ("dependencies", [print], "a list of Depends"),
+        ("ack_policy", "ack", "an AckPolicy"),
+        ("retry", 3, "a Retry"),
+        ("dedupe", "body:id", "a Dedupe"),
+        ("batch", 10, "a Batch"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+async def test_an_option_of_another_type_is_told_by_its_name(option: str, value: Any, takes: str) -> None:
+    broker = MemoryBroker(logger=None)
+
+    @broker.subscriber(**({"subject": "in"} | {option: value}))
+    async def handle(body: bytes) -> None: ...
+
+    of = "a subscriber" if option == "subject" else "'in'"
+    with pytest.raises(SetupError, match=f"^{option} of {of} is {takes}"):
+        await broker.start()
+    await broker.stop()
+
+
+def test_what_is_no_function_is_no_handler() -> None:
+    with pytest.raises(SetupError, match="the handler of 'in' is a function, not one of type int"):
+        MemoryBroker().subscriber("in")(3)  # type: ignore[type-var]

@@ -9,7 +9,6 @@ The life of an App, each step undone in reverse by the step it mirrors:
 A start that fails part of the way runs the whole lower line for what was opened.
 """
 
-import asyncio
 import logging
 import signal
 from collections import ChainMap
@@ -28,6 +27,7 @@ from tidings.messaging.signature import describe
 
 from .context import LayeredContext
 from .hooks import Hook, check_options
+from .run import Run
 from .signals import stop_signals
 
 __all__ = ["App"]
@@ -109,7 +109,7 @@ class App:
         self._phase = Phase.STOPPED
         self._exits = AsyncExitStack()
         self._options: Mapping[str, Any] = _NO_OPTIONS
-        self._ask_exit: Callable[[bool], object] | None = None
+        self._run: Run | None = None
         self.stopped_by: signal.Signals | None = None
         for broker in brokers:
             self.add_broker(broker)
@@ -147,46 +147,28 @@ class App:
 
         A signal stops gracefully: what was delivered is handled first. A second one ends the
         process at once, with exit code 128 + its number. A signal while the App is still starting
-        abandons the start. Takes the options of `start`; errors of the start and of the stop are raised.
+        abandons the start. A broker whose connection is lost for good stops the App as well.
+
+        Args:
+            options: those of `start`.
+
+        Raises:
+            ConnectionLostError: a connection was lost for good; a BrokerConnectionError.
+            Exception: whatever the start or the stop raised.
         """
-        stop_asked = asyncio.Event()
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None
-        interrupted = False
-        self.stopped_by = None
-
-        def ask_stop(abandon_start: bool) -> None:
-            nonlocal interrupted
-            stop_asked.set()
-            if abandon_start and self._phase is Phase.STARTING and not interrupted:
-                interrupted = task.cancel()
-
-        def on_signal(number: signal.Signals) -> None:
-            self.stopped_by = number
-            self.logger.info("%s received, stopping; a second one ends the process at once", number.name)
-            ask_stop(True)
-
-        async def start() -> None:
-            cancelled_by_others = task.cancelling()
-            try:
-                await self.start(**options)
-            except asyncio.CancelledError:
-                if not interrupted or task.cancelling() > cancelled_by_others + 1:
-                    raise
-            finally:
-                if interrupted:
-                    task.uncancel()
-
-        self._ask_exit = lambda abandon_start: loop.call_soon_threadsafe(ask_stop, abandon_start)
+        run = self._run = Run(lambda: self._phase is Phase.STARTING, self.logger)
+        adapters = (broker.adapter for broker in self.brokers if isinstance(broker, Broker))
         try:
-            with stop_signals(loop, on_signal):
-                await start()
+            with stop_signals(run.loop, run.on_signal), run.watching(adapters):
+                await run.start(self.start(**options))
                 try:
-                    await stop_asked.wait()
+                    await run.asked.wait()
                 finally:
                     await self.stop()
         finally:
-            self._ask_exit = None
+            self._run, self.stopped_by = None, run.stopped_by
+        if run.lost is not None:
+            raise run.lost
 
     def exit(self, *, abandon_start: bool = False) -> None:
         """Ask a running `run()` to stop gracefully; returns at once. Callable from any thread,
@@ -196,9 +178,9 @@ class App:
             abandon_start: whether an App that is still starting stops at once, as a signal has it; or
                 else when it has started.
         """
-        if (ask := self._ask_exit) is not None:
+        if (run := self._run) is not None:
             with suppress(RuntimeError):  # of a loop that was closed meanwhile: nothing runs any more
-                ask(abandon_start)
+                run.loop.call_soon_threadsafe(run.ask_stop, abandon_start)
 
     async def start(self, **options: Any) -> None:
         """Enter the lifespan, start the brokers, call the start hooks.

@@ -15,7 +15,7 @@ class Exit(IntEnum):
     USAGE = 2  # a wrong option, a MODULE:APP that is not one, an unknown log level
     NO_APP = 3  # no such module, no such name in it, or the name is no App
     IMPORT_FAILED = 4  # the module is there, and its own code raised on import
-    NO_SERVER = 5  # no server answered, or it refused the credentials
+    NO_SERVER = 5  # no server answered, it refused the credentials, or it was lost for good
     NOT_INSTALLED = 6  # an extra of tidings or the nats-server binary is missing
     NOT_PUBLISHED = 7  # the server, or the stream, did not take the message
     NO_ANSWER = 8  # a request that nobody listens to, or nobody answered in time

@@ -8,7 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tidings.app import App
-from tidings.messaging.errors import BrokerConnectionError, BrokerRefusedError, OptionError, SetupError
+from tidings.messaging.errors import (
+    BrokerConnectionError,
+    BrokerRefusedError,
+    ConnectionLostError,
+    OptionError,
+    SetupError,
+)
 from tidings.messaging.logs import without_secrets
 
 from .embedded import SERVERS_VARIABLE
@@ -120,4 +126,9 @@ def _no_server(error: BrokerConnectionError) -> str:
     if isinstance(error, BrokerRefusedError):
         text = f"the server refuses us: {error}. Check the user, password or token in {SERVERS_VARIABLE}, "
         return without_secrets(text + "or those that the broker is given")
+    if isinstance(error, ConnectionLostError):
+        advice = (
+            "Start the service again when the server is back; a broker that is to wait for it without end"
+        )
+        return without_secrets(f"{error}\n{advice} takes max_reconnect_attempts=-1")
     return without_secrets(f"{error}\nFor one that comes and goes with the service: tidings run --embedded")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 from .acks import Settler
 from .endpoints import Destination, Source
-from .errors import PublishError
+from .errors import ConnectionLostError, PublishError
 from .marks import Marks, MarkStore, MemoryMarks
 from .message import Message
 
@@ -40,6 +40,8 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
 
     message_type: ClassVar[type[Message[Any]]]
     """The message that handlers of this broker see, declared for the native type."""
+    on_lost: Callable[[ConnectionLostError], object] | None = None
+    """Called when the connection has ended for good, and not by `close`."""
 
     waits_in_place: ClassVar[bool] = True
     """Whether there is a wait between two tries of a message that is not settled; a test need not have it."""

@@ -15,6 +15,7 @@ from .codec import Encoded
 from .dedupe import Dedupe
 from .errors import SetupError
 from .middleware import Middleware, PublishMiddleware
+from .option_types import check_types
 from .retry import Retry
 
 __all__ = ["Accepts", "Decode", "Destination", "Encode", "Source"]
@@ -85,11 +86,11 @@ class Source(ABC):
 
     def check(self) -> None:
         """Refuse options that cannot work, before anything is started. SetupError."""
+        check_types(self)
         if self.workers < 1:
             raise SetupError(f"workers of {self.channel!r} is at least 1, not {self.workers!r}")
         if self.timeout is not None and not self.timeout > 0:
             raise SetupError(f"timeout of {self.channel!r} is above 0 seconds, not {self.timeout!r}")
-
         if self.dedupe is not None:
             self.dedupe.check(self.channel, self.ack_policy, self.timeout, is_batch=self.batch is not None)
 

@@ -17,7 +17,8 @@
     ├── StoreError               a store of marks that does not answer; see `marks`
     └── BrokerConnectionError    (ConnectionError)
         ├── NotConnectedError    used before `connect()` or after `stop()`
-        └── BrokerRefusedError   the broker refuses who we are; trying again would not help
+        ├── BrokerRefusedError   the broker refuses who we are; trying again would not help
+        └── ConnectionLostError  it was there, and its client gave up to get it back
 
 What a handler raises to say what becomes of its message is no error: `acks.Verdict`.
 
@@ -31,6 +32,7 @@ from typing import Any
 __all__ = [
     "BrokerConnectionError",
     "BrokerRefusedError",
+    "ConnectionLostError",
     "ContextError",
     "DecodeError",
     "FieldError",
@@ -190,3 +192,7 @@ class NotConnectedError(BrokerConnectionError):
 
 class BrokerRefusedError(BrokerConnectionError):
     """The broker refuses who we are; trying again would not help."""
+
+
+class ConnectionLostError(BrokerConnectionError):
+    """The connection has ended for good: the client gave up to get it back, or was closed by itself."""

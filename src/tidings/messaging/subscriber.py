@@ -77,10 +77,13 @@ class Subscriber:
                 other handler accepts.
 
         Raises:
-            SetupError: the subscriber has a handler for all messages already.
+            SetupError: it is no function, or the subscriber has a handler for all messages already.
         """
         if handler is None:
             return lambda function: self(function, filter=filter)
+        if not callable(handler):
+            kind = type(handler).__name__
+            raise SetupError(f"the handler of {self.source.channel!r} is a function, not one of type {kind}")
         accepts = filter or self.source.filter
         for other, others_accepts in self._functions:
             if accepts is None and others_accepts is None:
@@ -128,6 +131,7 @@ class Subscriber:
         handlers = self.handlers
         if self._stop is not None or not handlers:
             return
+        self.source.check()  # before a store is asked for
         self._add_to_broker()
         self._pauses, first, dedupe = Pauses(), handlers[0].function, self.source.dedupe
         marks = None if dedupe is None else await self.broker.adapter.marks(dedupe.store)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from inspect import isawaitable
 from logging import Logger
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,13 @@ from weakref import WeakKeyDictionary
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
 from tidings.messaging.batches import Composed
-from tidings.messaging.errors import NotConnectedError, PublishError, RemoteError, SetupError
+from tidings.messaging.errors import (
+    ConnectionLostError,
+    NotConnectedError,
+    PublishError,
+    RemoteError,
+    SetupError,
+)
 from tidings.messaging.marks import MarkStore
 from tidings.messaging.message import Message
 from tidings.nats import Client, ConnectOptions, DrainTimeoutError, Error, Subscription, connect
@@ -78,6 +85,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self._burial: Burial | None = None
         self._is_ready = False
         self._closing: asyncio.Task[int] | None = None
+        self._ending = asyncio.Event()  # set: the client that is open now is closed by us
         self._troubles: WeakKeyDictionary[Stop, Callable[[], str]] = WeakKeyDictionary()
 
     @property
@@ -115,15 +123,32 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
 
     async def open(self) -> None:
         """Connect, trying each server once."""
+        self._ending = asyncio.Event()
+        options: ConnectOptions = {**self._options, "closed_cb": partial(self._on_closed, self._ending)}
         try:
-            self._client = await connect(self._servers, **self._options)
+            self._client = await connect(self._servers, **options)
         except Error as error:
             raise translated(error) from error
         except (ValueError, TypeError) as error:
             raise SetupError(f"cannot connect to {self.address}: {error}") from error
 
+    async def _on_closed(self, ending: asyncio.Event) -> None:
+        """A client has closed: at `close`, or since it gave up to reconnect."""
+        client, given = self._client, self._options.get("closed_cb")
+        if client is not None and not ending.is_set():
+            reason = client.last_error or "the client was closed"
+            lost = ConnectionLostError(f"the connection to {self.address} is lost for good: {reason}")
+            self._logger.error("NATS: %s", lost)
+            if self.on_lost is not None:
+                self.on_lost(lost)
+        if given is not None:
+            result = given()
+            if isawaitable(result):
+                await result
+
     async def close(self, timeout: float) -> int:
         """Drain the client; see `Adapter.close`."""
+        self._ending.set()
         if any(each.runs_here for each in self._listenings):
             # Goes on behind the handler that calls us, which has the time to come to its end.
             self._closing = asyncio.get_running_loop().create_task(self._close(timeout))
