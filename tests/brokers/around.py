@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.brokers.harness import LIMIT, Harness, Seen
-from tidings import BaseMiddleware, CallNext, Message, Outgoing, PublishError, Response, Router
+from tidings import BaseMiddleware, CallNext, Message, Outgoing, PublishError, Response, Router, SetupError
 
 __all__ = ["Around"]
 
@@ -50,6 +50,20 @@ class Around(Harness):
                 await broker.publish_batch(subject=self.address("in"))
             await broker.publish_batch(2, subject=self.address("in"))
             assert await seen.until(1) == [2]
+
+    async def test_what_cannot_be_published_is_refused(self) -> None:
+        async with self.broker() as broker:
+            for headers in ({"a": 3}, {"a\n": "x"}, {"a": "x\r\n"}):
+                with pytest.raises(PublishError, match="header"):
+                    await broker.publish(b"", self.address("in"), headers=headers)
+            for subject in (3, "", f"{self.address('in')}.*"):
+                with pytest.raises(PublishError, match="subject"):
+                    await broker.publish(b"", subject)
+        for subject in ("", "in.*"):
+            with pytest.raises(SetupError, match=r"publisher: .*subject"):
+                broker.publisher(subject)
+        with pytest.raises(SetupError, match="takes a router, not one of type int"):
+            broker.include_router(3)
 
     async def test_middlewares_are_around_handlers_and_publishing(self) -> None:
         noted: list[str] = []

@@ -1,6 +1,12 @@
 """Publishers as objects and as decorators."""
 
+from typing import Any
+
+import pytest
+
 from tests.messaging.fakes import FakeBroker, FakeDestination, Native, Sent
+from tidings import SetupError
+from tidings.brokers.memory import MemoryBroker
 
 
 async def test_a_publisher_publishes_to_its_destination() -> None:
@@ -40,3 +46,20 @@ def test_the_options_are_those_of_the_destination() -> None:
     assert FakeBroker().publisher("out", reply_to="back").destination == FakeDestination(
         "out", reply_to="back"
     )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "takes"),
+    [
+        ("subject", 3, "a text, not one of type int"),
+        ("headers", 3, "a dict of str to str"),
+        ("headers", {"a": 3}, "a dict of str to str"),
+        ("reply_to", 3, "a text"),
+        ("title", 3, "a text"),
+        ("encoder", "msgpack", "a function"),
+    ],
+)
+def test_an_option_of_another_type_is_told_by_its_name(option: str, value: Any, takes: str) -> None:
+    of = "a publisher" if option == "subject" else "'out'"
+    with pytest.raises(SetupError, match=f"^{option} of {of} is {takes}"):
+        MemoryBroker().publisher(**({"subject": "out"} | {option: value}))

@@ -126,6 +126,9 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
         """The store for what all processes on this broker share; in this one, where it can hold none."""
         return _OF_PROCESS
 
+    def check_headers(self, headers: Mapping[str, str]) -> None:
+        """Refuse headers that cannot be sent, where sending does not. PublishError."""
+
     async def bury(self, message: Message[Any], address: str, headers: Mapping[str, str]) -> None:
         """Publish a message that is not settled to its dead-letter address as it is.
 

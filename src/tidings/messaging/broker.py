@@ -30,7 +30,7 @@ from .stopping import upstream_first
 from .threads import Threads
 from .watching import Watch
 
-__all__ = ["Broker", "BrokerKeywords", "BrokerOptions", "Consumer", "Includable", "Output"]
+__all__ = ["Broker", "BrokerKeywords", "BrokerOptions", "Consumer", "Includable", "Output", "check_router"]
 
 AdapterT = TypeVar("AdapterT", bound=Adapter[Any, Any])
 
@@ -147,6 +147,12 @@ class Includable(Protocol):
         """Make what is declared a part of `broker`."""
 
 
+def check_router(router: object) -> None:
+    """Refuse what cannot be included. SetupError."""
+    if not callable(getattr(router, "include_in", None)):
+        raise SetupError(f"include_router takes a router, not one of type {type(router).__name__}")
+
+
 class Broker(Generic[AdapterT]):
     """A connection to a broker with the handlers that listen on it.
 
@@ -216,8 +222,9 @@ class Broker(Generic[AdapterT]):
             middlewares, dependencies: outside of the router's own.
 
         Raises:
-            SetupError: the router is for another kind of broker.
+            SetupError: it is no router, or one for another kind of broker.
         """
+        check_router(router)
         router.include_in(self, prefix, middlewares, dependencies)
 
     async def connect(self) -> Self:
@@ -369,7 +376,8 @@ class Broker(Generic[AdapterT]):
         """The body and the headers of a message to publish.
 
         Without a correlation id it gets that of the message being handled, or a new one. Without an
-        encoder it is the broker's. PublishError for a value without a JSON form.
+        encoder it is the broker's. PublishError for a value without a JSON form, and for
+        headers that are none.
         """
         body, content_type = (encoder or self._encode)(value)
         if not correlation_id:
@@ -379,6 +387,7 @@ class Broker(Generic[AdapterT]):
         if content_type and not (headers and "Content-Type" in headers):
             composed["content-type"] = content_type
         if headers:
+            self.adapter.check_headers(headers)
             composed.update(headers)
         return body, composed
 

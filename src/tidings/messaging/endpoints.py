@@ -86,7 +86,7 @@ class Source(ABC):
 
     def check(self) -> None:
         """Refuse options that cannot work, before anything is started. SetupError."""
-        check_types(self)
+        check_types(self, "a subscriber")
         if self.workers < 1:
             raise SetupError(f"workers of {self.channel!r} is at least 1, not {self.workers!r}")
         if self.timeout is not None and not self.timeout > 0:
@@ -140,6 +140,10 @@ class Destination(ABC):
     @abstractmethod
     def channel(self) -> str:
         """The address, for logs and errors."""
+
+    def check(self) -> None:
+        """Refuse what cannot be published to, as soon as it is declared. SetupError."""
+        check_types(self, "a publisher")
 
     def prefixed(self, prefix: str) -> Self:
         """The same with the prefix of a router before its address. SetupError where that cannot be."""

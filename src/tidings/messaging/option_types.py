@@ -1,6 +1,6 @@
-"""Which values the options of a source take; another one is told by the option's name when it starts."""
+"""Which values the options of sources and destinations take; another one is told by the option's name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .acks import AckPolicy
@@ -13,13 +13,18 @@ from .retry import Retry
 __all__ = ["check_types"]
 
 
-def check_types(source: Any) -> None:
-    """Refuse an option of another type than it is declared with. SetupError."""
+def check_types(endpoint: Any, kind: str) -> None:
+    """Refuse an option of another type than it is declared with. SetupError.
+
+    Args:
+        endpoint: a source or a destination.
+        kind: what to call one without an address: "a subscriber".
+    """
     for name, (takes, fits) in _OPTIONS.items():
-        value = getattr(source, name, None)
+        value = getattr(endpoint, name, None)
         if value is not None and not fits(value):
             # The value itself may hold a secret, its type does not.
-            of = "a subscriber" if name == "subject" else repr(source.channel)
+            of = kind if name == "subject" else repr(endpoint.channel)
             raise SetupError(f"{name} of {of} is {takes}, not one of type {type(value).__name__}")
 
 
@@ -31,6 +36,10 @@ def _dependencies(value: Any) -> bool:
     return isinstance(value, Iterable) and all(isinstance(each, DependsMarker) for each in value)
 
 
+def _headers(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(type(each) is str for each in (*value, *value.values()))
+
+
 _BOOL = "True or False", _of(bool)
 _TEXT = "a text", _of(str)
 _FUNCTION = "a function", callable
@@ -40,6 +49,8 @@ _OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "title": _TEXT,
     "description": _TEXT,
     "dead_letter": _TEXT,
+    "reply_to": _TEXT,
+    "headers": ("a dict of str to str", _headers),
     "no_reply": _BOOL,
     "validate": _BOOL,
     "include_in_schema": _BOOL,

@@ -32,9 +32,10 @@ class Publisher(Generic[T]):
         @replies                            # or: @broker.publisher("out")
         async def handler(order: Order) -> Receipt: ...
 
-    Made by `publisher` of a broker; SetupError for a middleware that is none, and for a schema that cannot be
-    validated. It takes any message, unless it is said what it publishes; that is validated then, and type
-    checkers know it: ``receipts = broker.publisher("out").of(Receipt)``.
+    Made by `publisher` of a broker; SetupError for an address that cannot be published to, for an option or a
+    middleware that is none, and for a schema that cannot be validated. It takes any message, unless it is
+    said what it publishes; that is validated then, and type checkers know it:
+    ``receipts = broker.publisher("out").of(Receipt)``.
 
     Attributes:
         broker, destination: where it publishes to.
@@ -43,6 +44,7 @@ class Publisher(Generic[T]):
     """
 
     def __init__(self, broker: Broker[Adapter[Any, Any]], destination: Destination) -> None:
+        destination.check()
         for function in destination.middlewares:
             check_function(function)
         self.broker = broker

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from .broker import Broker, Includable, Output
+from .broker import Broker, Includable, Output, check_router
 from .endpoints import Accepts, Destination, Source
 from .errors import SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
@@ -204,6 +204,7 @@ class BaseRouter(Scheduling):
     ) -> None:
         """Include another router; see `Broker.include_router`."""
         self._check_open()
+        check_router(router)
         if router is self:
             raise SetupError("a router cannot include itself")
         self._routers.append((router, prefix, middlewares, dependencies))

@@ -10,11 +10,14 @@ from tidings.messaging.adapter import Adapter, Handle, Send, Stop
 from tidings.messaging.errors import (
     NoRespondersError,
     NotConnectedError,
+    PublishError,
     RemoteError,
     RequestTimeoutError,
 )
 from tidings.messaging.marks import MemoryMarks
 from tidings.messaging.message import Message
+from tidings.nats.errors import BadHeaderError
+from tidings.nats.wire import encode_headers
 
 from .listening import Listening
 from .message import MemoryMessage, MemoryMsg
@@ -150,6 +153,13 @@ class MemoryAdapter(Adapter[MemorySource, MemoryDestination]):
             await self.publish(subject, body, {**always, **headers} if always else headers, reply_to)
 
         return send
+
+    def check_headers(self, headers: Mapping[str, str]) -> None:
+        """Refuse what NATS would."""
+        try:
+            encode_headers(headers)
+        except (BadHeaderError, TypeError) as error:
+            raise PublishError(str(error)) from error
 
     def shared_marks(self) -> MemoryMarks:
         """Those of the server."""

@@ -8,7 +8,7 @@ from tidings.messaging.endpoints import Destination, Source
 from tidings.messaging.errors import SetupError
 from tidings.messaging.subjects import SubjectPattern
 from tidings.nats.errors import BadSubjectError
-from tidings.nats.wire import check_pattern, check_queue, subject_matches
+from tidings.nats.wire import check_pattern, check_queue, check_subject, subject_matches
 
 __all__ = ["MemoryDestination", "MemorySource"]
 
@@ -72,6 +72,14 @@ class MemoryDestination(Destination):
     def channel(self) -> str:
         """The subject."""
         return self.subject
+
+    def check(self) -> None:
+        """Refuse a subject that nobody can publish to, and options of a wrong type. SetupError."""
+        Destination.check(self)
+        try:
+            check_subject(self.subject)
+        except BadSubjectError as error:
+            raise SetupError(f"publisher: {error}") from error
 
     def prefixed(self, prefix: str) -> Self:
         """The same with the prefix before its subject."""

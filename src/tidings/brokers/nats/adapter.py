@@ -415,6 +415,8 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             await self.client.publish(subject, body, reply_to, headers)
         except Error as error:
             raise translated(error) from error
+        except TypeError as error:  # a subject that is no text
+            raise PublishError(str(error)) from error
 
     async def request(
         self, destination: NatsDestination, body: bytes, headers: Mapping[str, str], timeout: float

@@ -12,7 +12,8 @@ from tidings.messaging.endpoints import Destination, Source
 from tidings.messaging.errors import SetupError
 from tidings.nats import ConnectOptions
 from tidings.nats.core.options import DEFAULT_LIMITS
-from tidings.nats.wire import subject_matches
+from tidings.nats.errors import BadSubjectError
+from tidings.nats.wire import check_subject, subject_matches
 
 from .subjects import SubjectPattern
 
@@ -293,6 +294,14 @@ class NatsDestination(Destination):
     def channel(self) -> str:
         """The subject."""
         return self.subject
+
+    def check(self) -> None:
+        """Refuse a subject that nobody can publish to, and options of a wrong type. SetupError."""
+        Destination.check(self)
+        try:
+            check_subject(self.subject)
+        except BadSubjectError as error:
+            raise SetupError(f"publisher: {error}") from error
 
     def prefixed(self, prefix: str) -> Self:
         """The same with the prefix before its subject."""

@@ -144,7 +144,7 @@ async def test_options_of_a_watch(nats_url: str, name: str) -> None:
 async def test_a_failure_does_not_end_it(nats_url: str, name: str) -> None:
     broker, seen = NatsBroker(nats_url), Seen()
 
-    @broker.subscriber(kv_watch=KvWatch(config(name)))
+    @broker.subscriber(kv_watch=KvWatch(config(name, history=10)))
     async def handler(value: int) -> None:
         if value == 2:
             raise RuntimeError("no")
