@@ -5,8 +5,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 default=${PYTHON:-python3}
-# Tests wait for servers more than they compute, so there is one worker more than there are cores.
-workers=$(($("$default" -c 'import os; print(os.cpu_count() or 1)') + 1))
+# Tests wait for servers more than they compute, so there are two workers more than there are cores.
+workers=$(($("$default" -c 'import os; print(os.cpu_count() or 1)') + 2))
 
 run() { # VENV PYTHON PURE
     venv=$1 python=$2 pure=$3

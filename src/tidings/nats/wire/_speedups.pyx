@@ -10,6 +10,7 @@ through pointers, so each loop carries its bound, and memory that a caller can s
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Next
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
@@ -104,64 +105,49 @@ cdef bint is_header_name(const unsigned char* p, Py_ssize_t n) noexcept:
     return n > 0
 
 
-cdef list flat_pairs(headers):
-    """`headers.header_pairs`, with the usual case first: a dict of str."""
-    cdef list pairs = []
-    if type(headers) is not dict:
-        return _headers.header_pairs(headers)
-    for name, value in (<dict>headers).items():
-        if not PyUnicode_Check(value):
-            return _headers.header_pairs(headers)
-        pairs.append((name, value))
-    return pairs
+cdef bytes plain_block(dict headers):
+    """The block for a dict of ASCII texts, the usual case; None for what takes a closer look."""
+    cdef PyObject* name = NULL
+    cdef PyObject* value = NULL
+    cdef Py_ssize_t at = 0, n = 0, size = 10 + 2  # the version line, the empty line
+    cdef const char* p
+    cdef char* out
+    while PyDict_Next(headers, &at, &name, &value):
+        if not (is_ascii(<object>name) and is_ascii(<object>value)):
+            return None
+        p = PyUnicode_AsUTF8AndSize(<object>name, &n)
+        if not is_header_name(<const unsigned char*>p, n):
+            return None
+        size += n + 4
+        p = PyUnicode_AsUTF8AndSize(<object>value, &n)
+        if memchr(p, 13, n) != NULL or memchr(p, 10, n) != NULL:
+            return None
+        size += n
+    block = PyBytes_FromStringAndSize(NULL, size)
+    out = put(PyBytes_AS_STRING(block), b"NATS/1.0\r\n", 10)
+    at = 0
+    while PyDict_Next(headers, &at, &name, &value):
+        p = PyUnicode_AsUTF8AndSize(<object>name, &n)
+        out = put(put(out, p, n), b": ", 2)
+        p = PyUnicode_AsUTF8AndSize(<object>value, &n)
+        out = put(put(out, p, n), b"\r\n", 2)
+    put(out, b"\r\n", 2)
+    return block
+
+
+cdef inline bint is_ascii(object text):
+    return PyUnicode_Check(text) and PyUnicode_IS_COMPACT_ASCII(text)
+
+
+cdef inline char* put(char* out, const char* p, Py_ssize_t n) noexcept:
+    memcpy(out, p, n)
+    return out + n
 
 
 def encode_headers(headers):
     """The header block for `headers`. See `headers.encode_headers`."""
-    cdef const char* name_p = NULL
-    cdef const char* value_p = NULL
-    cdef Py_ssize_t name_n = 0, value_n = 0, size = 12 + 2
-    cdef list pairs = flat_pairs(headers)
-    cdef list kept = []
-    cdef char* out
-    for name, value in pairs:
-        if not PyUnicode_Check(name) or not PyUnicode_Check(value):
-            return _headers.encode_headers(pairs)  # which says what is wrong
-        name_keep = utf8(name, &name_p, &name_n)
-        value_keep = utf8(value, &value_p, &value_n)
-        if (
-            not is_header_name(<const unsigned char*>name_p, name_n)
-            or memchr(value_p, 13, value_n) != NULL
-            or memchr(value_p, 10, value_n) != NULL
-        ):
-            return _headers.encode_headers(pairs)
-        kept.append((name_keep, value_keep))
-        size += name_n + 2 + value_n + 2
-    size -= 2  # the version line is 10 bytes, the empty line 2
-    block = PyBytes_FromStringAndSize(NULL, size)
-    out = PyBytes_AS_STRING(block)
-    memcpy(out, b"NATS/1.0\r\n", 10)
-    out += 10
-    for name, value in kept:
-        out = put_text(out, name)
-        memcpy(out, b": ", 2)
-        out = put_text(out + 2, value)
-        memcpy(out, b"\r\n", 2)
-        out += 2
-    memcpy(out, b"\r\n", 2)
-    return block
-
-
-cdef char* put_text(char* out, object text) except NULL:
-    cdef Py_ssize_t n = 0
-    cdef const char* p
-    if PyBytes_CheckExact(text):
-        p = PyBytes_AS_STRING(text)
-        n = PyBytes_GET_SIZE(text)
-    else:
-        p = PyUnicode_AsUTF8AndSize(text, &n)
-    memcpy(out, p, n)
-    return out + n
+    cdef bytes block = plain_block(<dict>headers) if type(headers) is dict else None
+    return _headers.encode_headers(headers) if block is None else block
 
 
 def parse_headers(bytes block not None):
