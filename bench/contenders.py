@@ -68,7 +68,7 @@ class Bench:
         if not contender.driver:
             return [str(self.c_program), *where]
         python = self.ours if contender.ours else self.peers
-        return [str(python), "-m", "bench.measure", *where, contender.driver, loop]
+        return [str(python), "-m", "bench.measure", *where, str(run.size), contender.driver, loop]
 
     def versions(self) -> dict[str, str]:
         """The version of each distribution that is there; of the C client, that of its library."""

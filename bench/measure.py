@@ -1,6 +1,6 @@
 """One measurement in a process of its own.
 
-usage: python -m bench.measure ROW URL SECONDS WARMUP DRIVER LOOP
+usage: python -m bench.measure ROW URL SECONDS WARMUP SIZE DRIVER LOOP
 
 Prints one line of JSON: {"figure": 123.4} with, for our own client, which wire core ran.
 """
@@ -19,12 +19,12 @@ from bench.workloads import Run
 
 
 def main() -> None:
-    name, url, seconds, warmup, driver, loop = sys.argv[1:]
+    name, url, seconds, warmup, size, driver, loop = sys.argv[1:]
     logging.basicConfig(level=logging.WARNING)
     row = next(row for row in ROWS if row.name == name)
     module, _, function = row.workload.rpartition(".")
     workload = getattr(import_module(f"bench.workloads.{module}"), function)
-    run = Run(url, float(seconds), float(warmup), row.size)
+    run = Run(url, float(seconds), float(warmup), int(size))
     with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         figure = runner.run(workload(drivers.load(driver), run))
         print(json.dumps({"figure": figure, **implementation()}), flush=True)

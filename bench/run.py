@@ -35,11 +35,16 @@ class Plan:
     seconds: float
     warmup: float
     uvloop_rows: tuple[str, ...] = ()  # all of them, where it names none
+    most: int | None = None  # bytes of a payload, where a row has larger ones
 
     def loops(self, row: Row) -> tuple[str, ...]:
         """The loops that the row is measured with."""
         chosen = not self.uvloop_rows or row.name in self.uvloop_rows
         return tuple(loop for loop in row.loops if loop == LOOPS[0] or chosen)
+
+    def size(self, row: Row) -> int:
+        """Bytes of the row's payloads."""
+        return row.size if self.most is None else min(row.size, self.most)
 
     def __str__(self) -> str:
         rounds = " or ".join(f"{number} ({loop})" for loop, number in self.rounds.items())
@@ -50,7 +55,9 @@ class Plan:
 
 
 FULL = Plan({"asyncio": 5, "uvloop": 3}, seconds=0.5, warmup=0.1)
-SHORT = Plan({"asyncio": 1, "uvloop": 1}, seconds=0.12, warmup=0.04, uvloop_rows=("callback", "model"))
+SHORT = Plan(
+    {"asyncio": 1, "uvloop": 1}, seconds=0.12, warmup=0.04, uvloop_rows=("callback", "model"), most=1_000_000
+)
 
 
 @dataclass
@@ -122,7 +129,7 @@ def measure_all(bench: Bench, plan: Plan, steps: Iterator[Step], servers: Server
     """Each step in a process of its own."""
     record, todo = Record(), list(steps)
     for done, (row, loop, contender) in enumerate(todo, start=1):
-        run = Run(servers.urls[row.scheme], plan.seconds, plan.warmup, row.size)
+        run = Run(servers.urls[row.scheme], plan.seconds, plan.warmup, plan.size(row))
         # Not for plain rows: they would be measured with what no user of them sets.
         env = {"SSL_CERT_FILE": str(servers.ca_file)} if row.scheme == "tls" else {}
         figure = measure(bench.command(contender, row, loop, run), contender, env, record)
