@@ -31,12 +31,12 @@ async def test_a_stop_under_load_leaves_nothing_in_doubt(
     await broker.start()
     await asyncio.wait_for(some.wait(), 20)
     await broker.stop()
-    await until(stream.is_settled)
-    info = await stream.info()
-    assert info.num_waiting == 0
-    assert len(handled) == info.delivered.consumer_seq < 5000
+    assert (await stream.info()).num_waiting == 0
+    assert len(handled) < 5000
+    # What the server was about to send when we were gone counts as open there until somebody asks.
     rest = await stream.numbers()
     assert sorted(handled + rest) == list(range(5000))
+    await until(stream.is_settled)
 
 
 @pytest.mark.parametrize("batch", [None, Batch(30, timeout=0.05)])

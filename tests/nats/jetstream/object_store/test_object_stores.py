@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from tests.proxy import Proxy
 
 from tidings.nats import connect
 from tidings.nats.errors import PermissionsError
-from tidings.nats.jetstream import ObjectStoreConfig, Placement
+from tidings.nats.jetstream import ObjectStore, ObjectStoreConfig, Placement
 from tidings.nats.jetstream.errors import (
+    AckTimeoutError,
     ConfigError,
     InvalidConfigError,
     JetStreamUnavailableError,
+    NoStreamResponseError,
     StreamNotFoundError,
 )
 from tidings.nats.jetstream.object_store.errors import (
@@ -261,8 +264,18 @@ async def test_an_object_outlives_its_leader(cluster: NatsCluster, name: str) ->
             async for chunk in chunks:
                 seen += chunk
         assert seen == body
-        await store.put("a", b"new")
+        await put_persistently(store, "a", b"new")
         assert await store.get_bytes("a") == b"new"
+
+
+async def put_persistently(store: ObjectStore, name: str, body: bytes) -> None:
+    """Put an object again until it is stored: while there is no leader nobody takes it."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(AckTimeoutError, JetStreamUnavailableError, NoStreamResponseError):
+                await store.put(name, body)
+                return
+            await asyncio.sleep(0.1)
 
 
 def test_who_uses_streams_only_does_not_load_it() -> None:
