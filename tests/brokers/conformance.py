@@ -353,6 +353,23 @@ class Answering(Harness):
             assert await answer.decode(Order) == Order(id=2)
             assert answer.correlation_id == "c-1"
 
+    @pytest.mark.parametrize("timeout", ["soon", None, float("nan")], ids=["text", "none", "nan"])
+    async def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(self, timeout: Any) -> None:
+        async with self.broker() as broker:
+            seen = self.seen(broker, "in", bytes)
+            publisher = self.publisher(broker, "in")
+            await broker.start()
+            for wait in (
+                self.request(broker, b"refused", "in", timeout=timeout),
+                publisher.request(b"refused", timeout=timeout),
+                broker.ping(timeout),
+                broker.health(timeout),
+            ):
+                with pytest.raises(SetupError, match=r"^timeout is a number of seconds"):
+                    await wait
+            await self.publish(broker, b"marker", "in")
+            assert await seen.until(1) == [b"marker"]
+
     async def test_many_requests_at_once(self) -> None:
         async with self.broker() as broker:
 

@@ -8,10 +8,12 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from .adapter import Adapter, Send
+from .broker_option_types import check_broker_types
 from .clock import Clock
 from .codec import Encoded, checked, encode
 from .context import ContextRepo
 from .correlation import new_correlation_id
+from .durations import check_timeout
 from .endpoints import Decode, Destination, Encode
 from .errors import BrokerConnectionError, BrokerRefusedError, SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
@@ -37,7 +39,7 @@ AdapterT = TypeVar("AdapterT", bound=Adapter[Any, Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerOptions:
-    """What every broker can be told.
+    """What every broker can be told. SetupError for a value that an option does not take.
 
     Attributes:
         validate: whether payloads and results are checked by the annotations of the handlers.
@@ -73,11 +75,7 @@ class BrokerOptions:
     dependencies: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("connect_attempts", 1), ("threads", 1), ("connect_wait", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is at least {least}, not {getattr(self, name)!r}")
-        if not self.graceful_timeout > 0:
-            raise ValueError(f"graceful_timeout is above 0 seconds, not {self.graceful_timeout!r}")
+        check_broker_types(self)
 
 
 class BrokerKeywords(TypedDict, total=False):
@@ -335,7 +333,11 @@ class Broker(Generic[AdapterT]):
         return self._connected
 
     async def ping(self, timeout: float = 5.0) -> bool:
-        """Whether the broker answers within `timeout` seconds; False when not connected."""
+        """Whether the broker answers within `timeout` seconds; False when not connected.
+
+        SetupError for a timeout that is no number.
+        """
+        check_timeout(timeout)
         return self._connected and await self.adapter.ping(timeout)
 
     async def health(self, timeout: float = 5.0) -> Health:
@@ -344,8 +346,9 @@ class Broker(Generic[AdapterT]):
         One that was stopped by its own `stop` is not asked.
 
         Args:
-            timeout: seconds for the broker to answer.
+            timeout: seconds for the broker to answer. SetupError for what is no number.
         """
+        check_timeout(timeout)
         trouble = ""
         if not self._connected:
             trouble = "not connected: call `await broker.start()`"

@@ -5,6 +5,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .adapter import Stop
 from .broker import Broker
+from .durations import check_timeout
 from .endpoints import Accepts, Source
 from .errors import SetupError
 from .handler import Handler
@@ -176,9 +177,11 @@ class Subscriber:
             The message; None when none came in time, or the subscriber has stopped.
 
         Raises:
-            SetupError: it has a handler, which gets the messages.
+            SetupError: it has a handler, which gets the messages; or the timeout is no number.
             NotConnectedError: the broker is not connected.
         """
+        if timeout is not None:
+            check_timeout(timeout)
         return await (await self._take_from()).take(timeout)
 
     async def __aiter__(self) -> AsyncIterator[Message[Any]]:
