@@ -74,6 +74,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         context: "ContextOptions | None" = None,
     ) -> None:
         _check_servers(servers)
+        self._is_given = bool(servers)
         given = servers or os.environ.get(SERVERS_VARIABLE) or DEFAULT_SERVER
         self._servers = given.split(",") if isinstance(given, str) else list(given)
         self._options = _logging_callbacks(logger) | options
@@ -98,9 +99,11 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
     @property
     def advice(self) -> str:
         """What to do when there is no server."""
+        # Who was given servers does not read the variable.
+        without = "without servers " if self._is_given else ""
         return (
             "Start nats-server there, or say where it is: "
-            f"NatsBroker(servers), or the variable {SERVERS_VARIABLE}"
+            f"NatsBroker(servers), or {without}the variable {SERVERS_VARIABLE}"
         )
 
     @property
