@@ -125,7 +125,7 @@ async def read_all(stream: Stream) -> dict[int, list[int]]:
 
 
 async def caught_up(stream: Stream) -> None:
-    """Wait until each replica has all that the leader has: an end is that of the server which is read from."""
+    """Wait until each replica has all that the leader has: an end is that of the server that is read."""
     async with asyncio.timeout(PATIENCE):
         while True:
             cluster = (await persistently(stream.info)).cluster
