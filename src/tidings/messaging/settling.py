@@ -89,7 +89,8 @@ class Settling:
         async def run_and_ack(native: Any) -> bool:
             if await run(native):
                 try:
-                    await ack(native)
+                    if (acking := ack(native)) is not None:
+                        await acking
                 except Exception as error:
                     not_told(native, error)
                 return True
@@ -270,9 +271,10 @@ class Settling:
     def _log_end(self, message: Message[Any], error: BaseException, attempt: int, what: str) -> None:
         log_end(self._logger, message, error, attempt, what)
 
-    async def _tell(self, native: Any, settling: Awaitable[None]) -> bool:
+    async def _tell(self, native: Any, settling: Awaitable[None] | None) -> bool:
         try:
-            await settling
+            if settling is not None:
+                await settling
         except Exception as error:
             self._not_told(native, error)
             return False
