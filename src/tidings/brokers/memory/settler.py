@@ -1,7 +1,6 @@
 """How messages of the memory broker are settled."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from tidings.messaging.acks import Settler
 from tidings.messaging.errors import NoRespondersError
