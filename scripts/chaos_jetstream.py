@@ -124,6 +124,16 @@ async def read_all(stream: Stream) -> dict[int, list[int]]:
     return found
 
 
+async def caught_up(stream: Stream) -> None:
+    """Wait until each replica has all that the leader has: an end is that of the server that is read."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            cluster = (await persistently(stream.info)).cluster
+            if cluster is not None and all(each.current and each.lag == 0 for each in cluster.replicas):
+                return
+            await asyncio.sleep(0.05)
+
+
 def disturbed(seconds: float) -> float:
     """Seconds of a run of so many in which is published, and faults happen."""
     return max(seconds - AROUND, 0.4 * seconds)
@@ -166,6 +176,7 @@ async def run(messages: int, seconds: float, seed: int) -> Tally:
             others=[single, *readers],
         )
         await work(seconds, faults, [publisher, single], readers)
+        await caught_up(stream)
         tally.stored = await persistently(lambda: read_all(stream))
         tally.stored_by_info = (await persistently(stream.info)).state.messages
     for each in (publisher, single):

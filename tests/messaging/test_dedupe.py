@@ -20,7 +20,7 @@ from tidings import (
     SkipMessage,
 )
 from tidings.messaging.acks import Settler
-from tidings.messaging.codec import decode_any
+from tidings.messaging.bodies.codec import decode_any
 
 KEY = Dedupe(key="header:id")
 

@@ -33,7 +33,7 @@ from .servers import eventually
 __all__ = ["Conformance"]
 
 PATIENCE = 20.0  # seconds, for what is to come
-GROWTH = 50_000  # bytes; the 5,000 messages have a million
+GROWTH = 500_000  # bytes; a reader that is a batch behind holds 250,000, 5,000 messages would have 2,500,000
 Make = Callable[..., PubSubBackend]
 
 

@@ -20,10 +20,10 @@ from typing import Any, Protocol, Self, TypeVar, cast
 
 from tidings.messaging.broker import Broker
 from tidings.messaging.context import ContextRepo
-from tidings.messaging.injection import Surroundings
 from tidings.messaging.logs import DEFAULT, logger_for
 from tidings.messaging.message import Message
-from tidings.messaging.signature import describe
+from tidings.messaging.plans.injection import Surroundings
+from tidings.messaging.plans.signature import describe
 
 from .context import LayeredContext
 from .hooks import Hook, check_options

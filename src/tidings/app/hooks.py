@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from inspect import isawaitable
 from typing import Any, cast, get_origin
 
-from tidings.messaging.annotations import is_untyped
+from tidings.messaging.bodies.annotations import is_untyped
+from tidings.messaging.bodies.payload import Payload
+from tidings.messaging.bodies.problems import field_errors
+from tidings.messaging.bodies.validation import caster_for
 from tidings.messaging.errors import ContextError, OptionError
-from tidings.messaging.injection import Surroundings, payload_parameters, with_injection
 from tidings.messaging.message import Message
 from tidings.messaging.params import MISSING
-from tidings.messaging.payload import Payload
-from tidings.messaging.problems import field_errors
-from tidings.messaging.signature import Parameter, Signature, read_signature
-from tidings.messaging.validation import caster_for
+from tidings.messaging.plans.injection import Surroundings, payload_parameters, with_injection
+from tidings.messaging.plans.signature import Parameter, Signature, read_signature
 
 __all__ = ["Hook", "check_options"]
 

@@ -10,7 +10,7 @@ What an adapter can do for its messages is a `Settler`; when it is asked to is i
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -99,8 +99,11 @@ class Settler(ABC):
     """After so many deliveries the broker itself gives up; 0 is never."""
 
     @abstractmethod
-    def ack(self, native: Any) -> Coroutine[Any, Any, None]:
-        """It is done. Called for every message, so it raises what the client raises."""
+    def ack(self, native: Any) -> Awaitable[None] | None:
+        """It is done. Called for every message, so it raises what the client raises.
+
+        It gives what is to be awaited, or None where that is said already.
+        """
 
     @abstractmethod
     async def nack(self, native: Any, delay: float | None) -> None:

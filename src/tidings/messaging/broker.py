@@ -8,16 +8,15 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from .adapter import Adapter, Send
+from .bodies.codec import Encoded, checked, encode
 from .broker_option_types import check_broker_types
 from .clock import Clock
-from .codec import Encoded, checked, encode
 from .context import ContextRepo
 from .correlation import new_correlation_id
 from .durations import check_timeout
 from .endpoints import Decode, Destination, Encode
 from .errors import BrokerConnectionError, BrokerRefusedError, SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
-from .handling import current_message
 from .health import Health, SubscriberHealth
 from .logs import DEFAULT, logger_for
 from .middleware import (
@@ -28,6 +27,7 @@ from .middleware import (
     publish_scopes,
     publish_through,
 )
+from .plans.handling import current_message
 from .stopping import upstream_first
 from .threads import Threads
 from .watching import Watch

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from .acks import AckPolicy
 from .batch import Batch
-from .codec import Encoded
+from .bodies.codec import Encoded
 from .dedupe import Dedupe
 from .errors import SetupError
 from .middleware import Middleware, PublishMiddleware

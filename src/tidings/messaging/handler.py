@@ -8,7 +8,7 @@ from typing import Any
 from .broker import Output
 from .endpoints import Accepts
 from .errors import HandlerTimeoutError
-from .signature import describe
+from .plans.signature import describe
 
 __all__ = ["Handler", "in_time"]
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from .handling import current_message
+from .plans.handling import current_message
 
 __all__ = ["DEFAULT", "HandlingFilter", "JsonFormatter", "logger_for", "text_of", "without_secrets"]
 

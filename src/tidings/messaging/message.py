@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
-from .annotations import name_of
+from .bodies.annotations import name_of
+from .bodies.problems import field_errors
+from .bodies.validation import reader_for
 from .correlation import new_correlation_id
 from .errors import DecodeError
-from .problems import field_errors
-from .validation import reader_for
 
 __all__ = ["Message"]
 

@@ -23,8 +23,8 @@ from typing import Any, TypeAlias
 
 from .context import ContextRepo
 from .errors import SetupError
-from .handling import current_message
 from .message import Message
+from .plans.handling import current_message
 
 __all__ = [
     "BaseMiddleware",

@@ -6,13 +6,13 @@ from functools import partial
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .adapter import Adapter, Send
+from .bodies.results import encoder_for
 from .broker import Broker
 from .endpoints import Destination, Encode
 from .errors import PublishError
 from .message import Message
 from .middleware import Outgoing, check_function
 from .params import MISSING
-from .results import encoder_for
 
 __all__ = ["Publisher", "PublisherMethod"]
 

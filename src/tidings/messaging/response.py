@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 from .adapter import Send
-from .annotations import members_of
+from .bodies.annotations import members_of
 from .params import MISSING
 
 __all__ = ["Response", "body_of_response", "without_response"]

@@ -24,8 +24,8 @@ from .exceptions import ExceptionMiddleware, FunctionT
 from .message import Message
 from .middleware import Middleware, publish_scopes
 from .publisher import Publisher
-from .schedule import ScheduleSource
-from .scheduling import Scheduling
+from .schedules.schedule import ScheduleSource
+from .schedules.scheduling import Scheduling
 from .subscriber import Subscriber
 
 __all__ = [

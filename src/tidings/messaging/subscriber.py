@@ -12,9 +12,9 @@ from .handler import Handler
 from .health import SubscriberHealth
 from .mailbox import Mailbox
 from .message import Message
-from .pauses import Pauses
-from .plan import plan_for
-from .signature import describe
+from .plans.pauses import Pauses
+from .plans.plan import plan_for
+from .plans.signature import describe
 
 __all__ = ["Subscriber", "SubscriberMethod"]
 

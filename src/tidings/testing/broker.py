@@ -5,8 +5,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from tidings.messaging.bodies.codec import decode_any
 from tidings.messaging.broker import Broker
-from tidings.messaging.codec import decode_any
 from tidings.messaging.errors import SetupError
 
 from .faults import Faults

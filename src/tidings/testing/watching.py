@@ -9,8 +9,8 @@ from unittest.mock import MagicMock
 
 from tidings.messaging.adapter import Handle
 from tidings.messaging.durations import check_timeout
-from tidings.messaging.handling import current_message
 from tidings.messaging.message import Message
+from tidings.messaging.plans.handling import current_message
 
 from .server import TestServer
 

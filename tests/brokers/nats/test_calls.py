@@ -59,6 +59,6 @@ async def test_a_message_crosses_at_most_ten_functions_of_ours(nats_url: str, ba
             await done.wait()
         finally:
             sys.setprofile(None)
-    assert found.count("tidings.messaging.shapes._whole.<locals>.run") == batch
+    assert found.count("tidings.messaging.plans.shapes._whole.<locals>.run") == batch
     assert len(found) <= MOST * batch, found
     assert batch == 1 or len(found) <= 2 * batch + MOST, found

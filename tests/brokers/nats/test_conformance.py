@@ -12,7 +12,7 @@ import pytest
 from tests.brokers.conformance import Answering, Conformance, Reconnecting, Retrying, Settling
 from tests.brokers.harness import Harness
 from tests.proxy import Proxy
-from tidings.brokers.nats import NatsBroker, Pull
+from tidings.brokers.nats import NatsBroker, Pull, Push
 from tidings.nats import Client, connect
 from tidings.nats.jetstream import StreamConfig
 
@@ -57,3 +57,11 @@ class TestStreams(OnNats, Conformance, Retrying, Settling, Reconnecting):
 
     async def publish(self, broker: Any, value: Any, name: str, **options: Any) -> None:
         await broker.publish(value, self.address(name), stream=self.name, **options)
+
+
+class TestPushed(TestStreams):
+    def subscriber(self, broker: Any, name: str, *, queue: str = "", **options: Any) -> Any:
+        push = Push()
+        return broker.subscriber(
+            self.address(name), stream=self.name, durable=queue, queue=queue, push=push, **options
+        )

@@ -11,7 +11,7 @@ from tests.brokers.nats.test_deduping import OnStreams
 from tests.brokers.scheduling import Scheduling
 from tests.proxy import Proxy
 from tidings.brokers.nats import KvMarks, NatsBroker
-from tidings.messaging.turns import Turns
+from tidings.messaging.schedules.turns import Turns
 from tidings.testing import ManualClock
 
 __all__: list[str] = []

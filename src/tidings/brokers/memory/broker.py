@@ -10,7 +10,7 @@ from tidings.messaging.durations import check_timeout
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
-from tidings.messaging.scheduling import SchedulingBroker
+from tidings.messaging.schedules.scheduling import SchedulingBroker
 from tidings.messaging.subscriber import SubscriberMethod
 
 from .adapter import MemoryAdapter
@@ -68,7 +68,7 @@ class MemoryBroker(SchedulingBroker[MemoryAdapter]):
         """Publish a message to whoever listens.
 
         Args:
-            message: the value; see `messaging.codec` for how it becomes a body.
+            message: the value; see `messaging.bodies.codec` for how it becomes a body.
             subject: a literal subject.
             headers: sent along.
             reply_to: the subject for answers.

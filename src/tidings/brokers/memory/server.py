@@ -130,10 +130,10 @@ class MemoryServer:
             route = self._find(subject)
         if (only := route.only) is not None:
             return only.put(MemoryMsg(subject, data, headers, reply, only))
-        inboxes = [*route.alone, *map(self._one_of, route.groups)]
-        return max(
-            (inbox.put(MemoryMsg(subject, data, headers, reply, inbox)) for inbox in inboxes), default=0
-        )
+        fullest = 0
+        for inbox in (*route.alone, *map(self._one_of, route.groups)):
+            fullest = max(fullest, inbox.put(MemoryMsg(subject, data, headers, reply, inbox)))
+        return fullest
 
     def publish_later(
         self, delay: float, subject: str, data: bytes, headers: Mapping[str, str], reply: str = ""

@@ -1,7 +1,6 @@
 """How messages of the memory broker are settled."""
 
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from tidings.messaging.acks import Settler
 from tidings.messaging.errors import NoRespondersError
@@ -18,9 +17,9 @@ class MemorySettler(Settler):
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
 
-    def ack(self, native: MemoryMsg) -> Coroutine[Any, Any, None]:
-        """It is done. No coroutine of its own, since it is called for every message."""
-        return native.ack()
+    def ack(self, native: MemoryMsg) -> None:
+        """It is done. No coroutine, since it is called for every message."""
+        native.inbox = None
 
     async def nack(self, native: MemoryMsg, delay: float | None) -> None:
         """It shall come again."""

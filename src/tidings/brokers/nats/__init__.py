@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 from .broker import NatsBroker
 from .endpoints import NatsEndpoint
 from .message import NatsMessage
-from .options import KvWatch, NatsDestination, NatsSource, ObjWatch, Pull
+from .options import NatsDestination, NatsSource
 from .response import NatsResponse
 from .router import NatsPublisher, NatsRoute, NatsRouter
+from .ways import KvWatch, ObjWatch, Pull, Push
 
 if TYPE_CHECKING:
     from .key_message import NatsKeyMessage
@@ -34,6 +35,7 @@ __all__ = [
     "NatsStreamMessage",
     "ObjWatch",
     "Pull",
+    "Push",
 ]
 
 

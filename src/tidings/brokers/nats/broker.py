@@ -10,7 +10,7 @@ from tidings.messaging.durations import check_timeout
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
-from tidings.messaging.scheduling import SchedulingBroker
+from tidings.messaging.schedules.scheduling import SchedulingBroker
 from tidings.messaging.subscriber import SubscriberMethod
 from tidings.nats import Client, ConnectOptions
 
@@ -117,7 +117,7 @@ class NatsBroker(SchedulingBroker[NatsAdapter]):
         """Publish a message, to whoever listens or into a stream.
 
         Args:
-            message: the value; see `messaging.codec` for how it becomes a body.
+            message: the value; see `messaging.bodies.codec` for how it becomes a body.
             subject: a literal subject.
             stream: the stream that must store it; returns when it has, with its acknowledgement.
             headers: sent along.

@@ -17,7 +17,15 @@ from typing import Any
 
 from tidings.messaging.errors import SetupError, TidingsError
 from tidings.nats import Error, TimeoutError
-from tidings.nats.jetstream import Consumer, ConsumerConfig, JetStream, OrderedConsumer, Stream, StreamConfig
+from tidings.nats.jetstream import (
+    Consumer,
+    ConsumerConfig,
+    ConsumerInfo,
+    JetStream,
+    OrderedConsumer,
+    Stream,
+    StreamConfig,
+)
 from tidings.nats.jetstream.errors import (
     ApiError,
     ApiLevelError,
@@ -28,11 +36,15 @@ from tidings.nats.jetstream.errors import (
     StreamNameInUseError,
     StreamNotFoundError,
 )
+from tidings.nats.jetstream.reading import ReadingOptions, ReadingSettings
 
 from .errors import translated
 from .options import CONSUMER_OPTIONS, NatsSource
+from .ways import Pull, Push
 
-__all__ = ["consumer_config", "declare", "differs", "settles"]
+__all__ = ["consumer_config", "declare", "differs", "reading_options", "refused", "settles"]
+
+_SOME_SUBJECT = "_INBOX"
 
 
 async def declare(js: JetStream, source: NatsSource) -> Consumer | OrderedConsumer:
@@ -43,15 +55,28 @@ async def declare(js: JetStream, source: NatsSource) -> Consumer | OrderedConsum
         BrokerConnectionError, RequestTimeoutError: the server does not answer.
     """
     try:
+        ReadingSettings.of(reading_options(source))  # refused before there is a consumer
         stream = await _stream(js, source)
         if source.dead_letter is not None:
             await _check_dead_letter(js, source.dead_letter)
         if source.ordered:
             options = {name: getattr(source, name) for name in source.given(CONSUMER_OPTIONS)}
             return stream.ordered_consumer(filter_subjects=_filters(source), **options)
-        return await _consumer(stream, source)
+        return await _consumer(js, stream, source)
     except Error as error:
-        raise _refused(source, error) from error
+        raise refused(source, error) from error
+
+
+def reading_options(source: NatsSource) -> ReadingOptions:
+    """How a consumer that is pulled from is read."""
+    batch = source.batch
+    pull = source.pull or Pull(batch=max(Pull().batch, 2 * batch.size if batch else 0))
+    return {
+        "batch": pull.batch,
+        "max_bytes": pull.max_bytes,
+        "expires": pull.expires,
+        "heartbeat": pull.heartbeat,
+    }
 
 
 def settles(source: NatsSource) -> bool:
@@ -61,26 +86,42 @@ def settles(source: NatsSource) -> bool:
     policy = consumer_config(source).ack_policy
     if policy == "all":
         raise SetupError(f"{source.subject!r}: each message is settled by itself, not with ack_policy 'all'")
-    return policy != "none"
+    return policy not in ("none", "flow_control")
 
 
-def consumer_config(source: NatsSource) -> ConsumerConfig:
-    """The config that `source` asks for. SetupError for one that cannot be."""
+def consumer_config(source: NatsSource, inbox: str = _SOME_SUBJECT) -> ConsumerConfig:
+    """The config that `source` asks for. SetupError for one that cannot be.
+
+    Args:
+        source: what is to be read.
+        inbox: where a consumer delivers to that pushes and is not told where.
+    """
     try:
         config = source.config
         if config is None:
             options = {name: getattr(source, name) for name in source.given(CONSUMER_OPTIONS)}
             config = ConsumerConfig(durable_name=source.durable, **options)
-        elif config.deliver_subject:
-            raise ConfigError("a consumer with deliver_subject pushes, and subscribers pull")
+            if source.push is not None:
+                config = _pushing(config, source.push, source.queue, inbox)
         if not config.filters:
             filters = _filters(source)
             only = filters[0] if len(filters) == 1 else ""  # as the server tells of it then
             config = replace(config, filter_subject=only, filter_subjects=[] if only else filters)
         config.check()
     except Error as error:
-        raise _refused(source, error) from error
+        raise refused(source, error) from error
     return config
+
+
+def _pushing(config: ConsumerConfig, push: Push, queue: str, inbox: str) -> ConsumerConfig:
+    return replace(
+        config,
+        deliver_subject=push.deliver_subject or inbox,
+        deliver_group=queue,
+        idle_heartbeat=None if queue else push.idle_heartbeat,
+        flow_control=push.flow_control and not queue,
+        rate_limit_bps=push.rate_limit_bps,
+    )
 
 
 def _filters(source: NatsSource) -> list[str]:
@@ -113,8 +154,8 @@ async def _stream(js: JetStream, source: NatsSource) -> Stream:
     return stream
 
 
-async def _consumer(stream: Stream, source: NatsSource) -> Consumer:
-    config = consumer_config(source)
+async def _consumer(js: JetStream, stream: Stream, source: NatsSource) -> Consumer:
+    config = consumer_config(source, js.api.connection.new_inbox())
     name = config.durable_name or config.name
     if not name:
         return await stream.create_consumer(config)
@@ -127,13 +168,33 @@ async def _consumer(stream: Stream, source: NatsSource) -> Consumer:
             return await stream.create_consumer(config)
         except ConsumerExistsError:  # made by somebody else meanwhile
             consumer = await stream.consumer(name)
-    there = consumer.cached_info.config
-    if differences := config.differences(there):
+    info = consumer.cached_info
+    _check_can_be_joined(source, info)
+    config = consumer_config(source, info.config.deliver_subject)
+    if differences := config.differences(info.config):
         if source.declare != "update":
             raise differs(f"consumer {name!r} of stream {stream.name!r}", differences)
         changed = {field: here for field, (here, _) in differences.items()}
-        consumer = await stream.update_consumer(replace(there, **changed))
+        consumer = await stream.update_consumer(replace(info.config, **changed))
     return consumer
+
+
+def _check_can_be_joined(source: NatsSource, info: ConsumerInfo) -> None:
+    """Refuse a consumer that delivers in another way, or to another one."""
+    what, there = f"consumer {info.name!r} of stream {info.stream_name!r}", info.config
+    if source.pushes and not there.deliver_subject:
+        raise SetupError(f"{what} is pulled from: leave push= away, or name another durable")
+    if there.deliver_subject and not source.pushes:
+        raise SetupError(f"{what} pushes: say push=Push(), or name another durable")
+    group = source.config.deliver_group if source.config is not None else source.queue
+    if there.deliver_group != group:
+        raise SetupError(
+            f"{what} pushes to the queue group {there.deliver_group!r}, not {group!r}: say queue="
+        )
+    if source.pushes and info.push_bound and not group:
+        raise SetupError(
+            f"{what} has a subscriber already, and pushes to one: share it by a queue group, queue=, or pull"
+        )
 
 
 async def _check_dead_letter(js: JetStream, subject: str) -> None:
@@ -157,7 +218,8 @@ def differs(what: str, differences: Mapping[str, tuple[Any, Any]]) -> SetupError
     )
 
 
-def _refused(source: NatsSource, error: Error) -> TidingsError:
+def refused(source: NatsSource, error: Error) -> TidingsError:
+    """`error` as a subscriber tells of it."""
     if isinstance(error, JetStreamUnavailableError):
         return SetupError(f"the server has no JetStream for the subscriber of {source.subject!r}: {error}")
     if isinstance(error, (ApiError, ApiLevelError, ConfigError)):

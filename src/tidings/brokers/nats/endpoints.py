@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from tidings.messaging.bodies.schemas import schemas_for
 from tidings.messaging.endpoints import Destination, Source
 from tidings.messaging.errors import SetupError
-from tidings.messaging.schemas import schemas_for
 from tidings.messaging.subscriber import Subscriber
 from tidings.nats import Error
 from tidings.nats.core.options import DEFAULT_LIMITS

@@ -4,18 +4,20 @@ import asyncio
 from contextlib import suppress
 from contextvars import copy_context
 from logging import Logger
+from typing import TypeAlias
 
 from tidings.messaging.adapter import Handle
 from tidings.messaging.batch import Batch
 from tidings.messaging.errors import TidingsError
 from tidings.nats import DrainTimeoutError, Error
 from tidings.nats.core.callbacks import start_task
+from tidings.nats.core.options import SubscriptionLimits
 from tidings.nats.jetstream import Consumer, JetStream, Messages, OrderedConsumer
 from tidings.nats.jetstream.ordered_messages import OrderedMessages
 
-from .declaring import declare
-from .errors import translated
-from .options import NatsSource, Pull
+from .declaring import declare, reading_options, refused
+from .options import NatsSource
+from .pushing import PushMessages
 
 __all__ = ["StreamListening"]
 
@@ -23,6 +25,9 @@ _IN_A_ROW = 1024  # messages handled before other tasks get a turn
 _PATIENCE = 2.0  # seconds that cancelled handlers have to come to their end
 _FAREWELL = 1.0  # seconds to have the server forget a consumer of our own, which it does anyway
 _LEAST_WAIT, _MOST_WAIT = 1.0, 30.0  # seconds before a consumer that is gone is looked for
+
+
+_Reading: TypeAlias = Messages | OrderedMessages | PushMessages
 
 
 class StreamListening:
@@ -42,7 +47,7 @@ class StreamListening:
         self._handle = handle
         self._logger = logger
         self._consumer: Consumer | OrderedConsumer | None = None
-        self._messages: Messages | OrderedMessages | None = None
+        self._messages: _Reading | None = None
         self._coming_back: asyncio.Task[None] | None = None
         self._gone = ""  # why it is looked for
         self._ended = False
@@ -56,20 +61,27 @@ class StreamListening:
         consumer, source = self._consumer, self._source
         if consumer is None or self._messages is not None or self._ended:
             return
-        pull = source.pull or Pull(batch=max(Pull().batch, 2 * source.batch.size if source.batch else 0))
-        messages = consumer.messages(
-            batch=pull.batch, max_bytes=pull.max_bytes, expires=pull.expires, heartbeat=pull.heartbeat
-        )
         try:
+            messages = self._pushed(consumer) if source.pushes else self._pulled(consumer)
             messages.start(self.tasks)
         except Error as error:
-            raise translated(error) from error
+            raise refused(source, error) from error
         self._messages = messages
         for number in range(source.workers):
             name = f"{source.subject} worker {number}"
             self.tasks.add(start_task(self._work(messages), name=name, context=copy_context()))
 
-    async def _work(self, messages: Messages | OrderedMessages) -> None:
+    def _pulled(self, consumer: Consumer | OrderedConsumer) -> Messages | OrderedMessages:
+        return consumer.messages(**reading_options(self._source))
+
+    def _pushed(self, consumer: Consumer | OrderedConsumer) -> PushMessages:
+        assert isinstance(consumer, Consumer)
+        limits = SubscriptionLimits(
+            msgs=self._source.pending_msgs_limit, bytes=self._source.pending_bytes_limit
+        )
+        return PushMessages(self._js.api, consumer, limits)
+
+    async def _work(self, messages: _Reading) -> None:
         try:
             if self._source.batch is None:
                 await self._one_by_one(messages)
@@ -84,7 +96,7 @@ class StreamListening:
             self.tasks.discard(task)
             messages.worker_ended()
 
-    async def _one_by_one(self, messages: Messages | OrderedMessages) -> None:
+    async def _one_by_one(self, messages: _Reading) -> None:
         handle, handled = self._handle, 0
         async for message in messages:
             await handle(message)
@@ -92,7 +104,7 @@ class StreamListening:
             if handled % _IN_A_ROW == 0:
                 await asyncio.sleep(0)
 
-    async def _in_batches(self, messages: Messages | OrderedMessages, batch: Batch) -> None:
+    async def _in_batches(self, messages: _Reading, batch: Batch) -> None:
         loop = asyncio.get_running_loop()
         async for message in messages:
             gathered = [message]
@@ -100,12 +112,7 @@ class StreamListening:
             try:
                 with suppress(Error):  # nothing more in time, or at all: then the loop ends with it
                     while len(gathered) < batch.size:
-                        if messages.pending_msgs:
-                            gathered.append(await anext(messages))
-                        elif (left := until - loop.time()) > 0:
-                            gathered.append(await messages.next(left))
-                        else:
-                            break
+                        gathered.append(await messages.next(max(0.0, until - loop.time())))
             except asyncio.CancelledError:
                 for each in gathered:
                     with suppress(Error):

@@ -8,8 +8,8 @@ from tidings.nats.jetstream.object_store.errors import StoredInfoError
 
 from .buckets import Declare, open_object_store, refused
 from .object_message import ObjectChange
-from .options import ObjWatch
 from .watching import WatchListening
+from .ways import ObjWatch
 
 __all__ = ["ObjectListening"]
 

@@ -10,24 +10,20 @@ from typing import TYPE_CHECKING, Literal, Self
 from tidings.messaging.broker import BrokerKeywords
 from tidings.messaging.endpoints import Destination, Source
 from tidings.messaging.errors import SetupError
+from tidings.messaging.option_types import check_types
 from tidings.nats import ConnectOptions
 from tidings.nats.core.options import DEFAULT_LIMITS
 from tidings.nats.errors import BadSubjectError
-from tidings.nats.wire import check_subject, subject_matches
+from tidings.nats.wire import check_queue, check_subject, subject_matches
 
+from .option_types import SOURCE_OPTIONS
 from .subjects import SubjectPattern
+from .ways import KvWatch, ObjWatch, Pull, Push
 
 if TYPE_CHECKING:  # JetStream is loaded by who uses it
-    from tidings.nats.jetstream import (
-        ConsumerConfig,
-        DeliverPolicy,
-        KeyValueConfig,
-        ObjectStoreConfig,
-        StreamConfig,
-    )
-    from tidings.nats.jetstream.kv import KeyCodec, ValueCodec
+    from tidings.nats.jetstream import ConsumerConfig, DeliverPolicy, StreamConfig
 
-__all__ = ["CONSUMER_OPTIONS", "KvWatch", "NatsDestination", "NatsKeywords", "NatsSource", "ObjWatch", "Pull"]
+__all__ = ["CONSUMER_OPTIONS", "NatsDestination", "NatsKeywords", "NatsSource"]
 
 CONSUMER_OPTIONS = (
     "deliver_policy",
@@ -43,78 +39,11 @@ CONSUMER_OPTIONS = (
 """Options of a source that a `ConsumerConfig` has by the same names."""
 # Those that an ordered consumer has too.
 _ORDERED_OPTIONS = ("deliver_policy", "opt_start_seq", "opt_start_time", "inactive_threshold", "headers_only")
-_OF_CONSUMERS = ("durable", "pull", "ordered", "config", "filter_subjects", *CONSUMER_OPTIONS)
+_DECLARE = ("create", "update", "never")
+_OF_CONSUMERS = ("durable", "pull", "push", "ordered", "config", "filter_subjects", *CONSUMER_OPTIONS)
 _OF_STREAMS = (*_OF_CONSUMERS, "declare")
-_OF_SUBJECTS = ("queue", "max_msgs", "pending_msgs_limit", "pending_bytes_limit")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pull:
-    """How messages are asked for. Those that are here and wait for a worker count as delivered: what all of
-    them take to be handled should be well below the consumer's ``ack_wait``.
-
-    Attributes:
-        batch: messages asked for and not yet handled, at the most.
-        max_bytes: … in bytes, in the place of messages.
-        expires: seconds that a request waits at the server; then it is made again.
-        heartbeat: seconds between signs of life of an idle server; None is half of `expires`, at most 30.
-    """
-
-    batch: int = 100
-    max_bytes: int | None = None
-    expires: float = 30.0
-    heartbeat: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KvWatch:
-    """What is watched of a key-value bucket.
-
-    Attributes:
-        bucket: its name or its config; one that is not there is made, with the defaults if only named.
-        include_history: first all revisions of each key that are kept, not only the last one.
-        updates_only: nothing of what is there at the start.
-        ignore_deletes: only values, not that a key was deleted or purged.
-        meta_only: leave the values out.
-        resume_from_revision: begin with this revision, and every one behind it.
-        key_codec, value_codec: how keys and values are stored.
-    """
-
-    bucket: str | KeyValueConfig = field(kw_only=False)
-    include_history: bool = False
-    updates_only: bool = False
-    ignore_deletes: bool = False
-    meta_only: bool = False
-    resume_from_revision: int | None = None
-    key_codec: KeyCodec | None = None
-    value_codec: ValueCodec | None = None
-
-    @property
-    def name(self) -> str:
-        """The bucket's."""
-        return self.bucket if isinstance(self.bucket, str) else self.bucket.bucket
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjWatch:
-    """What is watched of an object store.
-
-    Attributes:
-        bucket: its name or its config; one that is not there is made, with the defaults if only named.
-        ignore_deletes: only what is put or changed, not that an object was deleted.
-        include_history: all infos that the store has of an object.
-        updates_only: nothing of what is there at the start.
-    """
-
-    bucket: str | ObjectStoreConfig = field(kw_only=False)
-    ignore_deletes: bool = False
-    include_history: bool = False
-    updates_only: bool = False
-
-    @property
-    def name(self) -> str:
-        """The bucket's."""
-        return self.bucket if isinstance(self.bucket, str) else self.bucket.bucket
+_OF_LIMITS = ("pending_msgs_limit", "pending_bytes_limit")
+_OF_SUBJECTS = ("queue", "max_msgs", *_OF_LIMITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +55,13 @@ class NatsSource(Source):
         subject: may hold wildcards, `*` for one token and a last `>` for the rest, and named parts
             for `Path`: "logs.{level}". Of a bucket it says which keys, and may be left out for all of them.
 
-    Without a stream:
+    Without a stream, and all but `max_msgs` where a consumer pushes:
 
     Attributes:
         queue: queue group; each message goes to one member of it. Empty for a copy to everyone.
         max_msgs: end after so many messages; 0 is never.
         pending_msgs_limit: messages held while the handler is busy; more are dropped, which is
-            logged. 0 is no limit.
+            logged, and those of a stream come again. 0 is no limit.
         pending_bytes_limit: bytes of payload held likewise.
 
     From a stream, through a consumer whose filter is the subject:
@@ -142,6 +71,8 @@ class NatsSource(Source):
         durable: the name of the consumer, which stays when nobody listens; all who name it share its
             messages. Empty for a consumer of our own, which ends with us.
         pull: how messages are asked for.
+        push: that the consumer sends by itself, and how. In a `queue` the members of a `durable` share what
+            it sends; without one it has one subscriber at a time.
         ordered: every message in order, and nothing is settled; the consumer is our own.
         filter_subjects: only these of what the subject covers.
         declare: "create" makes what is not there, "update" also changes what is there otherwise, "never"
@@ -169,6 +100,7 @@ class NatsSource(Source):
     stream: str | StreamConfig | None = None
     durable: str = ""
     pull: Pull | None = None
+    push: Push | None = None
     ordered: bool = False
     filter_subjects: Collection[str] = ()
     declare: Literal["create", "update", "never"] = "create"
@@ -228,6 +160,11 @@ class NatsSource(Source):
         subject = self.subject or (">" if self.kv_watch is not None else "")
         return replace(self, subject=prefix + subject, filter_subjects=filters)
 
+    @property
+    def pushes(self) -> bool:
+        """Whether the consumer sends by itself."""
+        return self.push is not None or (self.config is not None and bool(self.config.deliver_subject))
+
     def given(self, names: Collection[str]) -> list[str]:
         """Which of these options are not left at their default."""
         defaults = NatsSource.__dataclass_fields__
@@ -236,6 +173,9 @@ class NatsSource(Source):
     def check(self) -> None:
         """Refuse options that cannot work, or not together. SetupError."""
         Source.check(self)
+        check_types(self, "a subscriber", SOURCE_OPTIONS, naming=("kv_watch", "obj_watch"))
+        if self.declare not in _DECLARE:
+            raise SetupError(f"declare is one of {', '.join(map(repr, _DECLARE))}, not {self.declare!r}")
         if self.watched is not None:
             self._check_watch()
             return
@@ -246,14 +186,18 @@ class NatsSource(Source):
             )
         if self.stream is None:
             self._refuse(_OF_STREAMS, "for messages of a stream: say stream=")
+            self._check_queue()
             return
-        self._refuse(_OF_SUBJECTS, "not for messages of a stream")
+        if self.pushes:
+            self._check_push()
+        else:
+            self._refuse(_OF_SUBJECTS, "not for messages of a stream, but where it pushes (push=)")
         if self.config is not None:
             self._refuse(
-                ("durable", "ordered", *CONSUMER_OPTIONS), "given, and a config too: put it into that"
+                ("durable", "push", "ordered", *CONSUMER_OPTIONS), "given, and a config too: put it into that"
             )
         if self.ordered:
-            others = [name for name in ("durable", *CONSUMER_OPTIONS) if name not in _ORDERED_OPTIONS]
+            others = [name for name in ("durable", "push", *CONSUMER_OPTIONS) if name not in _ORDERED_OPTIONS]
             self._refuse(others, "not for an ordered consumer")
             if self.workers > 1:
                 raise SetupError(
@@ -265,6 +209,24 @@ class NatsSource(Source):
         for each in self.filter_subjects:
             if not subject_matches(covering, each) or (each.endswith(">") and not covering.endswith(">")):
                 raise SetupError(f"filter subject {each!r} is not within the subject {self.subject!r}")
+
+    def _check_queue(self) -> None:
+        if self.queue:
+            try:
+                check_queue(self.queue)
+            except BadSubjectError as error:
+                raise SetupError(f"the subscriber of {self.channel!r}: {error}") from error
+
+    def _check_push(self) -> None:
+        self._check_queue()
+        self._refuse(("max_msgs",), "not for messages of a stream")
+        self._refuse(("pull",), "not for a consumer that pushes")
+        if self.push is None:
+            self._refuse(("queue",), "given, and a config too: put it into that, as deliver_group")
+        elif self.queue and not self.durable:
+            raise SetupError(
+                f"the queue group {self.queue!r} of {self.channel!r} needs the durable= it shares"
+            )
 
     def _check_watch(self) -> None:
         if self.obj_watch is not None:

@@ -16,7 +16,8 @@ from tidings.nats.jetstream import JetStream, KeyWatcher
 
 from .buckets import Declare, open_bucket, refused
 from .key_message import Change, body_of
-from .options import KvWatch, NatsSource
+from .options import NatsSource
+from .ways import KvWatch
 
 __all__ = ["KeyListening", "WatchListening"]
 

@@ -60,7 +60,10 @@ class Messages:
             BadSubscriptionError: it is stopped, or has handed out all that it should.
             ConsumerDeletedError, NotFoundError, PullError: this ended it.
         """
-        return await next_of(self._reading.take_next(), timeout, f"consumer {self.name!r}")
+        reading = self._reading
+        if self._held and reading.taken < reading.check_at:  # it is here: no timer
+            return await self.__anext__()
+        return await next_of(reading.take_next(), timeout, f"consumer {self.name!r}")
 
     @property
     def pending_msgs(self) -> int:

@@ -130,6 +130,9 @@ class OrderedMessages:
             BadSubscriptionError: it is stopped, or has handed out all that it should.
             StreamNotFoundError, JetStreamError: this ended it.
         """
+        reading = self._reading
+        if reading is not None and reading.held and reading.taken < reading.check_at:  # it is here: no timer
+            return await self.__anext__()
         return await next_of(self._take(), timeout, f"stream {self._stream!r}")
 
     @property

@@ -86,6 +86,11 @@ class PushSubscription(Subscription):
         if self._heartbeat > 0:
             self._watch = self._loop.call_later(2 * self._heartbeat, self._look)
 
+    @property
+    def silence(self) -> float:
+        """Seconds since the server was last heard of: a message, a heartbeat, or the start."""
+        return self._loop.time() - self._heard
+
     async def consumer_info(self) -> ConsumerInfo:
         """What the server tells of the consumer. Raises ConsumerNotFoundError when it is gone."""
         return ConsumerInfo.from_wire(await self._api.request(f"CONSUMER.INFO.{self.stream}.{self.consumer}"))
@@ -162,7 +167,7 @@ class PushSubscription(Subscription):
     def _look(self) -> None:
         """Whether the server was heard of."""
         patience = 2 * self._heartbeat
-        silent = self._loop.time() - self._heard
+        silent = self.silence
         if silent >= patience:
             if self._connection.is_connected:
                 self.missed_heartbeats += 1

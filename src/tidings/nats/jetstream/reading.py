@@ -79,6 +79,12 @@ class ReadingSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "expires", to_seconds(self.expires, "expires"))
+        if self.heartbeat is not None:
+            object.__setattr__(self, "heartbeat", to_seconds(self.heartbeat, "heartbeat"))
+        for name in ("batch", "max_bytes", "threshold", "stop_after"):
+            value = getattr(self, name)
+            if type(value) is not int and (value is not None or name == "batch"):
+                raise ConfigError(f"{name} is an int, not {value!r}")
         if self.batch < 1:
             raise ConfigError(f"batch is at least 1, not {self.batch!r}")
         if self.max_bytes is not None and self.max_bytes < 1:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.brokers.nats.streams.conftest import Outside
-from tidings.brokers.nats import NatsBroker, NatsSource, Pull
+from tidings.brokers.nats import NatsBroker, NatsSource, Pull, Push
 from tidings.messaging.acks import AckPolicy
 from tidings.messaging.batch import Batch
 from tidings.messaging.errors import SetupError
@@ -107,7 +107,31 @@ async def test_filters_and_a_whole_config(nats_url: str, name: str, stream: Outs
         ({"ordered": True, "workers": 2}, "workers"),
         ({"declare": "never"}, "never"),
         ({"config": ConsumerConfig(), "durable": "w"}, "durable"),
-        ({"config": ConsumerConfig(deliver_subject="x")}, "deliver_subject"),
+        ({"config": ConsumerConfig(deliver_subject="x"), "pull": Pull()}, "pull"),
+        ({"config": ConsumerConfig(deliver_subject="x"), "queue": "q"}, "deliver_group"),
+        ({"config": ConsumerConfig(deliver_subject="x"), "push": Push()}, "push"),
+        ({"push": Push(), "pull": Pull()}, "pull"),
+        ({"push": Push(), "ordered": True}, "push"),
+        ({"push": Push(), "max_msgs": 3}, "max_msgs"),
+        ({"push": Push(), "queue": "q"}, "durable"),
+        ({"push": Push(), "queue": "a b", "durable": "w"}, "a b"),
+        ({"push": Push(idle_heartbeat=0)}, "idle_heartbeat"),
+        ({"push": Push(idle_heartbeat=0.01)}, "idle_heartbeat"),
+        ({"push": Push(deliver_subject="x.*")}, "deliver_subject"),
+        ({"push": Push(rate_limit_bps=-1)}, "rate_limit_bps"),
+        ({"push": True}, "push"),
+        ({"push": Push(idle_heartbeat="5")}, "idle_heartbeat"),  # type: ignore[arg-type]
+        ({"stream": None, "push": Push()}, "push"),
+        ({"pull": Pull(batch=0)}, "batch"),
+        ({"pull": Pull(batch="5")}, "batch"),  # type: ignore[arg-type]
+        ({"pull": Pull(expires="5")}, "expires"),  # type: ignore[arg-type]
+        ({"pull": 5}, "pull"),
+        ({"stream": 5}, "stream"),
+        ({"config": {}}, "config"),
+        ({"durable": 5}, "durable"),
+        ({"ordered": 1}, "ordered"),
+        ({"filter_subjects": "x"}, "filter_subjects"),
+        ({"declare": "yes"}, "declare"),
         ({"config": ConsumerConfig(ack_policy="all")}, "ack_policy"),
         ({"durable": "a.b"}, "a.b"),
         ({"deliver_policy": "by_start_sequence"}, "opt_start_seq"),

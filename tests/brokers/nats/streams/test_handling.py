@@ -358,7 +358,7 @@ async def test_several_are_handled_at_once(nats_url: str, name: str, stream: Out
     @broker.subscriber(f"{name}.in", stream=name, durable="w", workers=4)
     async def handler(x: int) -> None:
         nonlocal active, most
-        from tidings.messaging.handling import current_message
+        from tidings.messaging.plans.handling import current_message
 
         active += 1
         most = max(most, active)
@@ -386,7 +386,7 @@ async def test_workers_of_core_nats_know_their_messages(nats_url: str, name: str
     @broker.subscriber(name, workers=3)
     async def handler(x: int) -> None:
         nonlocal active
-        from tidings.messaging.handling import current_message
+        from tidings.messaging.plans.handling import current_message
 
         active += 1
         if active == 3:

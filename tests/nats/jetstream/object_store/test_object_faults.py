@@ -17,7 +17,7 @@ from tests.proxy import Proxy
 
 from tidings.nats import connect
 from tidings.nats.errors import ConnectionClosedError, TimeoutError
-from tidings.nats.jetstream import ObjectStore
+from tidings.nats.jetstream import ObjectStore, PubAck
 from tidings.nats.jetstream.errors import LimitError, UnconfirmedError
 from tidings.nats.jetstream.object_store.errors import (
     DigestMismatchError,
@@ -28,6 +28,7 @@ from tidings.nats.jetstream.object_store.errors import (
     ObjectStoreNotFoundError,
 )
 from tidings.nats.jetstream.object_store.info import ObjectInfo
+from tidings.nats.jetstream.object_store.putting import Putting
 
 CHUNK = bytes(1000)
 
@@ -107,6 +108,43 @@ async def test_a_put_that_is_cancelled_anywhere(nats_url: str, name: str) -> Non
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
+        await emptied(store)
+        await nothing_left_over(store)
+
+
+async def test_chunks_that_may_be_stored_yet_are_not_removed_yet(
+    nats_url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chunk that is stored behind the purge would stay."""
+    post, purge = Putting._post, ObjectStore._purge_chunks
+    sent: list[asyncio.Future[PubAck]] = []
+    is_sent = asyncio.Event()
+    purges: list[bool] = []
+
+    def posting(putting: Putting, subject: str, blocks: list[memoryview]) -> None:
+        post(putting, subject, blocks)
+        sent.extend(future for future, _ in putting._under_way)
+        is_sent.set()
+
+    async def purging(store: ObjectStore, nuid: str) -> None:
+        purges.append(all(future.done() and not future.cancelled() for future in sent))
+        await purge(store, nuid)
+
+    monkeypatch.setattr(Putting, "_post", posting)
+    monkeypatch.setattr(ObjectStore, "_purge_chunks", purging)
+    async with await connect(nats_url) as client:
+        store = await client.jetstream().create_object_store(bucket=name, storage="memory")
+        for turns in range(8):
+            sent.clear()
+            is_sent.clear()
+            task = asyncio.create_task(store.put("a", MANY))
+            await is_sent.wait()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        assert purges
+        assert all(purges)
         await emptied(store)
         await nothing_left_over(store)
 

@@ -114,8 +114,10 @@ class Putting:
 
     async def _settle_first(self, total: int | None, progress: Progress | None) -> None:
         future, size = self._under_way[0]
+        if not future.done():
+            await asyncio.wait([future])  # who is cancelled here does not cancel it: it may be stored yet
         try:
-            self._store._check(await future)
+            self._store._check(future.result())
         except NoStreamResponseError as error:
             raise await self._store._explain(error) from error
         self._under_way.popleft()

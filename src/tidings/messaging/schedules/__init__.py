@@ -1,0 +1,1 @@
+"""Handlers that are called at times, in one of all processes."""
