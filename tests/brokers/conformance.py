@@ -31,6 +31,7 @@ from tidings import (
     RemoteError,
     RequestTimeoutError,
     Retry,
+    Router,
     SetupError,
 )
 
@@ -41,6 +42,17 @@ MANY = 100
 
 class Conformance(Around):
     """Delivery, order, addresses, queue groups, injection, life and stop."""
+
+    async def test_an_address_that_is_none_is_refused_as_soon_as_it_is_used(self) -> None:
+        async with self.broker() as broker:
+            for subject in ("a b", "a..b", ">.a"):
+                subscriber = broker.subscriber(subject)
+                with pytest.raises(SetupError, match="subject "):
+                    await subscriber.start()
+            router = Router(prefix="of.{tenant}.")
+            router.publisher("out")
+            with pytest.raises(SetupError, match=r"'of\.\{tenant\}\.out' has a named part, which only subs"):
+                broker.include_router(router)
 
     @pytest.mark.parametrize(
         ("value", "into", "expected"),

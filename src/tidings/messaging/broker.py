@@ -147,6 +147,8 @@ class Includable(Protocol):
 
 def check_router(router: object) -> None:
     """Refuse what cannot be included. SetupError."""
+    if isinstance(router, type):
+        raise SetupError(f"include_router takes a router, not the class {router.__name__}: call it")
     if not callable(getattr(router, "include_in", None)):
         raise SetupError(f"include_router takes a router, not one of type {type(router).__name__}")
 

@@ -1,12 +1,12 @@
 """Which values the options of brokers take; another one is told by the option's name."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from .context import ContextRepo
 from .errors import SetupError
-from .params import DependsMarker
+from .option_types import BOOL, DEPENDENCIES, MIDDLEWARES, OptionTypes, of
 
 __all__ = ["check_broker_types"]
 
@@ -20,45 +20,29 @@ def check_broker_types(options: Any) -> None:
             raise SetupError(f"{name} of a broker is {takes}, not {shown}")
 
 
-def _count(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
-def _seconds(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _none_or(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or fits(value)
 
 
-def _of(*types: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, types)
+def _seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf")
 
 
-def _several(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, str)
-
-
-_COUNT = "a whole number, at least 1", _count
+_COUNT = "a whole number, at least 1", lambda value: type(value) is int and value >= 1
 _FUNCTION = "a function", _none_or(callable)
-_FUNCTIONS = "a list of middlewares", _several
 
-_OPTIONS: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "validate": ("True or False", _of(bool)),
+_OPTIONS: OptionTypes = {
+    "validate": BOOL,
     "decoder": _FUNCTION,
     "encoder": _FUNCTION,
-    "graceful_timeout": ("seconds above 0", lambda value: _seconds(value) and 0 < value < float("inf")),
-    "logger": ("a logging.Logger, or None", _none_or(_of(logging.Logger))),
-    "log_level": ("a number such as logging.INFO, or None", _none_or(lambda value: type(value) is int)),
+    "graceful_timeout": ("seconds above 0", lambda value: _seconds(value) and value > 0),
+    "logger": ("a logging.Logger, or None", _none_or(of(logging.Logger))),
+    "log_level": ("a number such as logging.INFO, or None", _none_or(of(int))),
     "connect_attempts": _COUNT,
-    "connect_wait": ("seconds, at least 0", lambda value: _seconds(value) and 0 <= value < float("inf")),
+    "connect_wait": ("seconds, at least 0", _seconds),
     "threads": _COUNT,
-    "context": ("a ContextRepo", _none_or(_of(ContextRepo))),
-    "middlewares": _FUNCTIONS,
-    "publish_middlewares": _FUNCTIONS,
-    "dependencies": (
-        "a list of Depends(…)",
-        lambda value: _several(value) and all(isinstance(each, DependsMarker) for each in value),
-    ),
+    "context": ("a ContextRepo", _none_or(of(ContextRepo))),
+    "middlewares": MIDDLEWARES,
+    "publish_middlewares": MIDDLEWARES,
+    "dependencies": DEPENDENCIES,
 }
