@@ -133,7 +133,7 @@ def reported(work: Callable[[], object], *, is_embedded: bool = False) -> None:
         message = f"{error}\nWhat tidings itself takes: tidings run --help"
         raise CommandError(Exit.USAGE, message) from error
     except SetupError as error:  # says what to change and where; our own frames would hide it
-        raise CommandError(Exit.APP_FAILED, f"the app cannot start: {error}") from error
+        raise CommandError(Exit.APP_FAILED, without_secrets(f"the app cannot start: {error}")) from error
     except Exception as error:
         raise CommandError(
             Exit.APP_FAILED,
