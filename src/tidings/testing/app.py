@@ -34,9 +34,10 @@ class TestApp(Generic[AppT]):
     __test__ = False
 
     def __init__(self, app: AppT, **options: Any) -> None:
-        if isinstance(app, type | Broker):
+        given: object = app
+        if isinstance(given, type | Broker):
             what = (
-                f"the class {app.__name__}" if isinstance(app, type) else f"one of type {type(app).__name__}"
+                f"the class {given.__name__}" if isinstance(given, type) else f"one of type {type(app).__name__}"
             )
             raise SetupError(f"TestApp takes an App, not {what}")
         self.app = app
