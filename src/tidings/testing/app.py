@@ -37,7 +37,9 @@ class TestApp(Generic[AppT]):
         given: object = app
         if isinstance(given, type | Broker):
             what = (
-                f"the class {given.__name__}" if isinstance(given, type) else f"one of type {type(app).__name__}"
+                f"the class {given.__name__}"
+                if isinstance(given, type)
+                else f"one of type {type(app).__name__}"
             )
             raise SetupError(f"TestApp takes an App, not {what}")
         self.app = app
