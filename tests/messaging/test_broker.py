@@ -6,7 +6,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from tests.messaging.fakes import FakeBroker, Native
+from tests.messaging.fakes import FakeAdapter, FakeBroker, FakeSource, Native
+from tidings.messaging.adapter import Handle, Stop
 from tidings.messaging.broker import BrokerKeywords, BrokerOptions
 from tidings.messaging.errors import (
     BrokerConnectionError,
@@ -118,13 +119,42 @@ async def test_after_a_stop_a_start_works_again() -> None:
     assert seen == [b"1", b"2"]
 
 
+async def test_several_starts_at_once_are_one() -> None:
+    opened, listened = [], []
+
+    class Slow(FakeAdapter):
+        async def open(self) -> None:
+            opened.append(1)
+            await asyncio.sleep(0)
+            await super().open()
+
+        async def listen(self, source: FakeSource, handle: Handle) -> Stop:
+            listened.append(source.address)
+            await asyncio.sleep(0)
+            return await super().listen(source, handle)
+
+    broker = FakeBroker()
+    broker.adapter = Slow()
+    subscriber, taker = broker.subscriber("in"), broker.subscriber("taken")
+
+    @subscriber
+    async def handler(body: bytes) -> None: ...
+
+    await asyncio.gather(broker.connect(), broker.start(), broker.start(), broker.connect())
+    assert (opened, listened) == ([1], ["in"])
+    await broker.drain()
+    await asyncio.gather(broker.start(), subscriber.start(), taker.start(), taker.start())
+    assert (opened, listened) == ([1], ["in", "in", "taken"])
+    await broker.stop()
+
+
 async def test_what_a_stop_leaves_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     broker = FakeBroker(graceful_timeout=0.5)
     await broker.start()
     broker.adapter.left = 3
     await broker.stop()
     (record,) = caplog.records
-    assert record.getMessage() == "stopped after 0.5 s with 3 delivered messages not handled"
+    assert record.getMessage() == "stopped with 3 delivered messages not handled, graceful_timeout is 0.5 s"
     assert vars(record)["not_handled"] == 3
 
 

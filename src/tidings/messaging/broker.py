@@ -184,6 +184,15 @@ class Broker(Generic[AdapterT]):
         self._middlewares: list[Middleware] = list(options.middlewares)
         self._exceptions = ExceptionMiddleware()
         self.publish_layers: tuple[PublishMiddleware, ...] = ()
+        self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    @property
+    def opening(self) -> asyncio.Lock:
+        """Held by who connects or begins to listen, so that of several at once one does it."""
+        loop = asyncio.get_running_loop()
+        if self._opening is None or self._opening[0] is not loop:
+            self._opening = loop, asyncio.Lock()
+        return self._opening[1]
 
     @property
     def middlewares(self) -> tuple[Middleware, ...]:
@@ -236,13 +245,18 @@ class Broker(Generic[AdapterT]):
             BrokerConnectionError: `connect_attempts` tries failed. Each was logged.
         """
         if not self._connected:
-            for function in self.options.publish_middlewares:
-                check_function(function)
-            classes = publish_scopes(self._middlewares, self.context)
-            self.publish_layers = (*classes, *self.options.publish_middlewares)
-            await self._connect()
-            self._connected = True
+            async with self.opening:
+                if not self._connected:
+                    await self._open()
         return self
+
+    async def _open(self) -> None:
+        for function in self.options.publish_middlewares:
+            check_function(function)
+        classes = publish_scopes(self._middlewares, self.context)
+        self.publish_layers = (*classes, *self.options.publish_middlewares)
+        await self._connect()
+        self._connected = True
 
     async def _connect(self) -> None:
         address, attempts = self.adapter.address, self.options.connect_attempts
@@ -269,8 +283,9 @@ class Broker(Generic[AdapterT]):
         SetupError for a handler that cannot work.
         """
         await self.connect()
-        for subscriber in self.subscribers:
-            await subscriber.listen()
+        async with self.opening:
+            for subscriber in self.subscribers:
+                await subscriber.listen()
         await self.adapter.ready()
 
     async def drain(self) -> None:
@@ -323,9 +338,9 @@ class Broker(Generic[AdapterT]):
         """Log how many delivered messages a stop left, if it did."""
         if left:
             self.logger.error(
-                "stopped after %s s with %d delivered messages not handled",
-                self.options.graceful_timeout,
+                "stopped with %d delivered messages not handled, graceful_timeout is %s s",
                 left,
+                self.options.graceful_timeout,
                 extra={"not_handled": left},
             )
 
