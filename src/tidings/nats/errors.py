@@ -22,6 +22,7 @@
     └── ConnectionError                  (the built-in ConnectionError)
         ├── NoServersError               no server of the pool could be reached; the cause is the last reason
         ├── ConnectionClosedError        the client is closed
+        │   └── ServerClosedError        … no, the server closed the connection: why it was lost
         ├── ConnectionDrainingError      the client drains and takes no new work
         ├── ConnectionReconnectingError  the connection is away and the operation cannot wait for it
         ├── OutboundBufferLimitError     the connection is away and the reconnect buffer is full
@@ -64,6 +65,7 @@ __all__ = [
     "SecureConnFailedError",
     "SecureConnRequiredError",
     "SecureConnWantedError",
+    "ServerClosedError",
     "ServerError",
     "SlowConsumerError",
     "StaleConnectionError",
@@ -210,6 +212,10 @@ class NoServersError(ConnectionError):
 
 class ConnectionClosedError(ConnectionError):
     """The client is closed; make a new one."""
+
+
+class ServerClosedError(ConnectionClosedError):
+    """The server closed the connection: the reason of a loss, or of an attempt to connect that failed."""
 
 
 class ConnectionDrainingError(ConnectionError):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.nats.compat.conftest import Door
+from tests.peers import Peer, Side, Silent
 
 from tidings.nats import NoServersError
 from tidings.nats.server import NatsServer
@@ -330,4 +331,45 @@ async def test_one_that_ended_with_its_last_message_can_be_unsubscribed(door: Do
     await other.unsubscribe()
     with pytest.raises(door.errors.BadSubscriptionError):
         await other.unsubscribe()
+    await nc.close()
+
+
+async def hang_up(side: Side) -> None:
+    """A server that closes a connection at once."""
+
+
+async def test_without_reconnecting_the_first_failure_is_raised(doors: tuple[Door, Door]) -> None:
+    _, door = doors  # nats-py leaves what cannot be closed behind
+
+    async def refused(url: str, kind: type[Exception]) -> None:
+        errors: list[Exception] = []
+
+        async def error_cb(error: Exception) -> None:
+            errors.append(error)
+
+        nc = door.module().NATS()
+        with pytest.raises(kind):
+            await nc.connect(url, allow_reconnect=False, error_cb=error_cb)
+        assert [type(error) for error in errors] == [type(nc.last_error)]
+        assert isinstance(nc.last_error, kind)
+        await nc.close()
+
+    async with Peer(hang_up) as peer:
+        await refused(peer.url, door.errors.Error)
+    await refused(peer.url, ConnectionRefusedError)
+
+
+async def test_a_connect_timeout_without_reconnecting(doors: tuple[Door, Door]) -> None:
+    _, door = doors
+    async with Peer(Silent()) as peer:
+        with pytest.raises(asyncio.TimeoutError):
+            await door.connect(peer.url, allow_reconnect=False, connect_timeout=0.1)
+
+
+async def test_the_error_callback_hears_of_a_server_that_goes(door: Door) -> None:
+    heard: asyncio.Queue[Exception] = asyncio.Queue()
+    async with NatsServer() as server:
+        nc = await door.connect(server.url, error_cb=heard.put, reconnect_time_wait=0.05)
+    async with asyncio.timeout(LIMIT):
+        assert isinstance(await heard.get(), door.errors.UnexpectedEOF)
     await nc.close()

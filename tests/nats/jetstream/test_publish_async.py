@@ -133,6 +133,43 @@ class TestWindow:
             await taken.reach(3)
             await answer_all(client, taken)
 
+    async def test_who_waits_is_served_in_order(self, nats_url: str, name: str) -> None:
+        async with streaming(nats_url, name, lambda _: STORED) as taken, await connect(nats_url) as client:
+            js = client.jetstream(publish_async_max_pending=4)
+            most = 0
+
+            async def publish(number: int) -> None:
+                nonlocal most
+                await js.publish_async(name, str(number).encode())
+                most = max(most, js.publish_async_pending)
+
+            async with asyncio.timeout(30):
+                await asyncio.gather(*map(publish, range(500)))
+                await js.publish_async_completed()
+            assert [int(each.data) for each in taken.messages] == list(range(500))
+            assert most <= 4
+
+    async def test_places_that_are_not_taken_go_to_others(self, nats_url: str, name: str) -> None:
+        answers = in_turn([None, None, *[STORED] * 20])
+        async with streaming(nats_url, name, answers) as taken, await connect(nats_url) as client:
+            js = client.jetstream(publish_async_max_pending=2)
+            for _ in range(2):
+                await js.publish_async(name)
+            refused = [asyncio.create_task(js.publish_async("no subject")) for _ in range(6)]
+            gone = [asyncio.create_task(js.publish_async(name)) for _ in range(6)]
+            last = asyncio.create_task(js.publish_async(name))
+            await taken.reach(2)
+            gone[0].cancel()
+            await answer_all(client, taken)
+            async with asyncio.timeout(30):
+                await asyncio.wait(refused)
+                for task in gone:  # some wait, some were told that there is a place
+                    task.cancel()
+                await asyncio.wait(gone)
+                await (await last)
+                await js.publish_async_completed()
+            assert all(isinstance(task.exception(), BadSubjectError) for task in refused)
+
     async def test_many_publishers_share_a_window(self, nats_url: str, name: str) -> None:
         async with await connect(nats_url) as client:
             js = client.jetstream(publish_async_max_pending=8)

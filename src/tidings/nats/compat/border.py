@@ -34,6 +34,7 @@ TABLE: dict[type[native.Error], Callable[[Any], Exception]] = {
         native.StaleConnectionError: errors.StaleConnectionError,
         native.OutboundBufferLimitError: errors.OutboundBufferLimitError,
         native.ConnectionClosedError: errors.ConnectionClosedError,
+        native.ServerClosedError: errors.UnexpectedEOF,
         native.ConnectionDrainingError: errors.ConnectionDrainingError,
         native.ConnectionReconnectingError: errors.ConnectionReconnectingError,
         native.SecureConnRequiredError: errors.SecureConnRequiredError,

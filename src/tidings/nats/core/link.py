@@ -25,6 +25,7 @@ from tidings.nats.errors import (
     PermissionsError,
     ProtocolError,
     SecureConnFailedError,
+    ServerClosedError,
     ServerError,
     StaleConnectionError,
     TimeoutError,
@@ -123,7 +124,7 @@ class Link(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Called by the loop: the server closes its side, so do we."""
         during = "" if self.is_greeted else " during the handshake"
-        self.abort(ConnectionClosedError(f"{self.server} closed the connection{during}"))
+        self.abort(ServerClosedError(f"{self.server} closed the connection{during}"))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -146,7 +147,7 @@ class Link(asyncio.BufferedProtocol):
             # be lost when it resets the connection.
             return explained(cast(Exception, exc), self.server)
         # TLS keeps the end of the socket to itself.
-        return exc or ConnectionClosedError(f"{self.server} closed the connection")
+        return exc or ServerClosedError(f"{self.server} closed the connection")
 
     def pause_writing(self) -> None:
         """Called by the loop: the socket is full."""
@@ -383,7 +384,7 @@ class Link(asyncio.BufferedProtocol):
                 )
             raise ProtocolError(f"the server sent {event!r} before the TLS handshake")
         if self._transport is None or self.is_lost:
-            raise self.reason or ConnectionClosedError(f"{self.server} closed the connection")
+            raise self.reason or ServerClosedError(f"{self.server} closed the connection")
         routes, self._parser = self._parser.routes, Parser()
         self._parser.routes = routes
         self._transport = await upgrade(self._transport, self, self.server, context, options.tls_hostname)
@@ -396,7 +397,7 @@ class Link(asyncio.BufferedProtocol):
         assert self._handshake is not None
         while not self._handshake:
             if self.is_lost:
-                raise self.reason or ConnectionClosedError(
+                raise self.reason or ServerClosedError(
                     f"{self.server} closed the connection during the handshake"
                 )
             self._news = self._loop.create_future()

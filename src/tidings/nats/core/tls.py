@@ -11,10 +11,10 @@ from typing import Any
 from tidings.nats.core.record import Record
 from tidings.nats.core.servers import Server
 from tidings.nats.errors import (
-    ConnectionClosedError,
     SecureConnFailedError,
     SecureConnRequiredError,
     SecureConnWantedError,
+    ServerClosedError,
 )
 
 __all__ = ["TLSOptions", "context_of", "explained", "is_tls_error", "is_tls_wanted", "upgrade"]
@@ -147,7 +147,7 @@ async def upgrade(
     except TypeError as error:
         raise SecureConnRequiredError(f"{server} wants TLS, which {transport!r} cannot do") from error
     if secure is None:
-        raise ConnectionClosedError(f"{server} closed the connection during the TLS handshake")
+        raise ServerClosedError(f"{server} closed the connection during the TLS handshake")
     return secure
 
 

@@ -104,7 +104,7 @@ class Publishing(Part):
         if options:
             headers = self._headers(headers, options)
         window = self._window or self._open_window()
-        if window.pending >= window.limit:
+        if window.pending >= window.gate:
             await window.room()
         if window.acks.is_closed:
             self._open_window()

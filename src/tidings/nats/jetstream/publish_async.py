@@ -6,6 +6,7 @@ import asyncio
 import builtins
 import inspect
 from collections import deque
+from contextlib import suppress
 from math import inf
 
 from tidings.nats.core.connection import Connection
@@ -31,6 +32,7 @@ class Window:
         writer: that of the connection.
         pending: how many wait.
         limit: how many may.
+        gate: how many may for who does not wait: `limit`, or none while others wait for room.
         ack_timeout: seconds that each may take.
         is_watched: whether somebody waits for `pending` to fall.
     """
@@ -47,7 +49,9 @@ class Window:
         self.ack_timeout = inf if limit is None else limit
         self._handler = options.publish_async_err_handler
         self._loop = asyncio.get_running_loop()
-        self._room: asyncio.Future[None] | None = None
+        self.gate = self.limit
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._promised = 0  # places of those who were woken and did not take them yet
         self._done: asyncio.Future[None] | None = None
         # A publisher that was woken for each free place would write each message by itself.
         self._low = self.limit - max(self.limit // 4, 1)
@@ -55,23 +59,35 @@ class Window:
         self._is_telling = False
 
     async def room(self) -> None:
-        """Wait until there is room for one more.
+        """Wait for a place, behind those who wait already; it is to be taken at once.
 
         Raises:
             TooManyStalledMsgsError: there was none in time.
         """
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(waiter)
+        self.gate, self.is_watched = 0, True
         try:
             async with asyncio.timeout(self._stall_wait):
-                while self.pending >= self.limit:
-                    if self._room is None:
-                        self._room = self._loop.create_future()
-                        self.is_watched = True
-                    await asyncio.shield(self._room)
+                await waiter
         except builtins.TimeoutError:
             raise TooManyStalledMsgsError(
                 f"{self.pending} async publishes wait for their acknowledgement, and for "
                 f"{self._stall_wait} s there was no room for one more"
             ) from None
+        finally:
+            self._leave(waiter)
+
+    def _leave(self, waiter: asyncio.Future[None]) -> None:
+        if waiter.cancelled():
+            with suppress(ValueError):  # passed over already
+                self._waiting.remove(waiter)
+        else:
+            self._promised -= 1
+        if self._waiting and not (self.pending or self._promised):
+            self._loop.call_soon(self.look)  # where nothing is sent now, no acknowledgement makes us look
+        if not (self._waiting or self._promised):
+            self.gate = self.limit
 
     async def completed(self, timeout: float | None) -> None:
         """Wait until none waits any more. Raises TimeoutError."""
@@ -90,14 +106,17 @@ class Window:
     # As `Sender`
 
     def look(self) -> None:
-        """Wake those who wait for what is there now."""
-        if self._room is not None and self.pending <= self._low:
-            self._room.set_result(None)
-            self._room = None
+        """Wake those who wait for what is there now: as many as there are places, in their order."""
+        if self.pending + self._promised <= self._low:
+            while self._waiting and self.pending + self._promised < self.limit:
+                waiter = self._waiting.popleft()
+                if not waiter.done():
+                    waiter.set_result(None)
+                    self._promised += 1
         if self._done is not None and not self.pending:
             self._done.set_result(None)
             self._done = None
-        self.is_watched = self._room is not None or self._done is not None
+        self.is_watched = bool(self._waiting) or self._done is not None
 
     def retries(self, waiting: Waiting, sent_again: int) -> float | None:
         """Seconds until a message that nobody takes is sent again."""

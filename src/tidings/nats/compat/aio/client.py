@@ -82,20 +82,34 @@ __all__ = [
 
 log = logging.getLogger("tidings.nats")
 
+_PATIENCE = 5.0  # seconds for the error callback, when connecting has failed
+
 Callback = Callable[[], Awaitable[None] | None]
 ErrorCallback = Callable[[Exception], Awaitable[None] | None]
 ReconnectToServerHandler = Callable[[list[Server], dict[str, Any]], tuple[Server | None, float]]
 
 
 class _Telling(Native):
-    """Tells the error callback of each attempt to connect that fails, as programs are used to."""
+    """Tells the error callback of each attempt to connect that fails, and of a server that closes it.
+
+    Attributes:
+        failure: of the last attempt that failed.
+    """
+
+    failure: Exception | None = None
 
     async def _open_link(self, server: NativeServer) -> Link:
         try:
             return await super()._open_link(server)
         except Exception as error:
             self._callbacks.report(error)
+            self.failure = error
             raise
+
+    def _on_lost(self, link: Link, reason: Exception | None) -> None:
+        if link is self._link and isinstance(reason, native_errors.ServerClosedError):
+            self._callbacks.report(reason)
+        super()._on_lost(link, reason)
 
 
 class RawCredentials(UserString):
@@ -125,6 +139,7 @@ class Client:
         self.options: dict[str, Any] = {}
         self._connection: Native | None = None
         self._is_connecting = False
+        self._last_error: Exception | None = None
         self._error_cb: ErrorCallback = _log_error
 
     def __repr__(self) -> str:
@@ -214,8 +229,18 @@ class Client:
         self._connection = native
 
     @translates
-    async def _open(self, native: Native) -> None:
-        await native.open()
+    async def _open(self, native: _Telling) -> None:
+        try:
+            await native.open()
+        except native_errors.Error as error:
+            await native.callbacks.finish(_PATIENCE)  # the error callback has heard of it before the caller
+            self._last_error = error
+            if native.options.allow_reconnect or native.failure is None:
+                raise
+            self._last_error = failure = native.failure
+            if isinstance(failure.__cause__, ssl.SSLError):
+                raise failure.__cause__ from error
+            raise translated(failure) from error
 
     def _report(self, error: Exception) -> Awaitable[None] | None:
         return self._error_cb(translated(error))
@@ -467,7 +492,7 @@ class Client:
     @property
     def last_error(self) -> Exception | None:
         """The last error of the connection."""
-        error = None if self._connection is None else self._connection.last_error
+        error = self._last_error if self._connection is None else self._connection.last_error
         return None if error is None else translated(error)
 
     @property
