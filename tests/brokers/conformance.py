@@ -43,6 +43,24 @@ MANY = 100
 class Conformance(Around):
     """Delivery, order, addresses, queue groups, injection, life and stop."""
 
+    async def test_a_failure_that_is_no_exception_does_not_end_the_subscriber(self) -> None:
+        class Odd(BaseException):
+            """As what `pytest.fail` raises."""
+
+        seen = Seen[int]()
+        async with self.broker(logger=None) as broker:
+
+            @self.subscriber(broker, "in")
+            async def handler(number: int) -> None:
+                if number == 1:
+                    raise Odd
+                seen.add(number)
+
+            await broker.start()
+            for number in (1, 2, 3):
+                await self.publish(broker, number, "in")
+            assert await seen.until(2) == [2, 3]
+
     async def test_an_address_that_is_none_is_refused_as_soon_as_it_is_used(self) -> None:
         async with self.broker() as broker:
             for subject in ("a b", "a..b", ">.a"):
