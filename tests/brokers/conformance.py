@@ -28,6 +28,7 @@ from tidings import (
     NoRespondersError,
     NotConnectedError,
     Path,
+    PublishError,
     RemoteError,
     RequestTimeoutError,
     Retry,
@@ -60,6 +61,27 @@ class Conformance(Around):
             for number in (1, 2, 3):
                 await self.publish(broker, number, "in")
             assert await seen.until(2) == [2, 3]
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"headers": "x"},
+            {"headers": {"a": 1}},
+            {"correlation_id": 3},
+            {"correlation_id": "a\nb: c"},
+        ],
+        ids=["headers", "header", "correlation-id", "two-lines"],
+    )
+    async def test_what_is_no_part_of_a_message_is_refused(self, options: dict[str, Any]) -> None:
+        async with self.broker() as broker:
+            seen = self.seen(broker, "in", int)
+            await broker.start()
+            with pytest.raises(PublishError):
+                await self.publish(broker, 1, "in", **options)
+            with pytest.raises(PublishError, match="must be a str, not dict"):
+                await broker.publish(self.address("in"), {"id": 1})  # the other way round
+            await self.publish(broker, 2, "in")
+            assert await seen.until(1) == [2]
 
     async def test_an_address_that_is_none_is_refused_as_soon_as_it_is_used(self) -> None:
         async with self.broker() as broker:
