@@ -434,3 +434,56 @@ async def test_a_stop_is_no_loss(nats_url: str, caplog: pytest.LogCaptureFixture
     await app.run()
     await app.run()
     assert "lost" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: App(NatsBroker), "an App takes brokers, not the class NatsBroker: call it"),
+        (lambda: App([FakeBroker([])]), r"not a list of them: App\(\*brokers\)"),
+        (lambda: App("nats://here"), "an App takes brokers, not one of type str"),
+        (lambda: App(None), "an App takes brokers, not None"),
+        (lambda: App(lifespan=3), "lifespan of an App is a function, not one of type int"),
+        (lambda: App(on_startup=print), "on_startup of an App is a list of functions, not one of type bu"),
+        (lambda: App(after_shutdown=[3]), "after_shutdown of an App is for functions, not one of type int"),
+        (lambda: App().on_shutdown("close"), "on_shutdown of an App is for functions, not one of type str"),
+        (lambda: App(logger="shop"), "logger of an App is a logging.Logger, or None, not one of type str"),
+        (lambda: App(context={}), "context of an App is a ContextRepo, not one of type dict"),
+    ],
+    ids=[
+        "class",
+        "list",
+        "text",
+        "none",
+        "lifespan",
+        "hooks",
+        "hook-in-list",
+        "hook",
+        "logger",
+        "context",
+    ],
+)
+def test_what_an_app_does_not_take_is_told_at_once(make, why: str) -> None:
+    with pytest.raises(SetupError, match=why):
+        make()
+
+
+async def test_a_lifespan_that_is_no_context_manager_says_what_to_write() -> None:
+    async def lifespan() -> AsyncIterator[None]:
+        yield
+
+    async def nothing() -> None: ...
+
+    for wrong in (lifespan, nothing):
+        with pytest.raises(
+            SetupError, match=r"decorate an async generator with contextlib\.asynccontextmanage"
+        ):
+            await App(lifespan=wrong, logger=None).start()
+
+
+async def test_an_option_of_a_hook_needs_no_annotation() -> None:
+    got: list[object] = []
+    app = App(on_startup=[lambda size, color="red": got.append((size, color))], logger=None)
+    await app.start(size=3)
+    await app.stop()
+    assert got == [(3, "red")]

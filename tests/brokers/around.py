@@ -177,6 +177,10 @@ class Around(Harness):
             assert taken == [0, 1, 2, 3]
             assert await subscriber.get_one(timeout=LIMIT) is not None
             assert await subscriber.get_one(timeout=0.001) is None
+            with pytest.raises(
+                SetupError, match=r"^timeout is a number of seconds, such as 0\.5, not 'soon'"
+            ):
+                await subscriber.get_one(timeout="soon")
 
     async def test_a_stop_does_not_wait_for_messages_that_nobody_takes(self) -> None:
         async with self.broker(logger=None) as broker:

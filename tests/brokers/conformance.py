@@ -31,6 +31,7 @@ from tidings import (
     RemoteError,
     RequestTimeoutError,
     Retry,
+    Router,
     SetupError,
 )
 
@@ -41,6 +42,17 @@ MANY = 100
 
 class Conformance(Around):
     """Delivery, order, addresses, queue groups, injection, life and stop."""
+
+    async def test_an_address_that_is_none_is_refused_as_soon_as_it_is_used(self) -> None:
+        async with self.broker() as broker:
+            for subject in ("a b", "a..b", ">.a"):
+                subscriber = broker.subscriber(subject)
+                with pytest.raises(SetupError, match="subject "):
+                    await subscriber.start()
+            router = Router(prefix="of.{tenant}.")
+            router.publisher("out")
+            with pytest.raises(SetupError, match=r"'of\.\{tenant\}\.out' has a named part, which only subs"):
+                broker.include_router(router)
 
     @pytest.mark.parametrize(
         ("value", "into", "expected"),
@@ -352,6 +364,23 @@ class Answering(Harness):
             answer = await self.request(asking, {"id": 1}, "in", timeout=LIMIT, correlation_id="c-1")
             assert await answer.decode(Order) == Order(id=2)
             assert answer.correlation_id == "c-1"
+
+    @pytest.mark.parametrize("timeout", ["soon", None, float("nan")], ids=["text", "none", "nan"])
+    async def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(self, timeout: Any) -> None:
+        async with self.broker() as broker:
+            seen = self.seen(broker, "in", bytes)
+            publisher = self.publisher(broker, "in")
+            await broker.start()
+            for wait in (
+                self.request(broker, b"refused", "in", timeout=timeout),
+                publisher.request(b"refused", timeout=timeout),
+                broker.ping(timeout),
+                broker.health(timeout),
+            ):
+                with pytest.raises(SetupError, match=r"^timeout is a number of seconds"):
+                    await wait
+            await self.publish(broker, b"marker", "in")
+            assert await seen.until(1) == [b"marker"]
 
     async def test_many_requests_at_once(self) -> None:
         async with self.broker() as broker:

@@ -22,11 +22,13 @@ COMMAND = [sys.executable, "-c", "from tidings.cli import main; main()"]
 class Command:
     """One `tidings …` process; its stderr is read line by line as it comes."""
 
-    def __init__(self, args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: bytes) -> None:
+    def __init__(
+        self, args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: bytes, terminal: int | None
+    ) -> None:
         with tempfile.TemporaryFile() as given:
             given.write(stdin)
             given.seek(0)
-            self.process = self._popen(args, folder, env, given)
+            self.process = self._popen(args, folder, env, given if terminal is None else terminal)
         self.err = ""
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -34,7 +36,7 @@ class Command:
 
     @staticmethod
     def _popen(
-        args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: IO[bytes]
+        args: tuple[str, ...], folder: Path, env: dict[str, str], stdin: IO[bytes] | int
     ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [*COMMAND, *args],
@@ -119,8 +121,8 @@ def start(folder: Path) -> Iterator[Start]:
     """Start `tidings ARGS…` in the folder; what still runs at the end of the test is ended."""
     with ExitStack() as commands:
 
-        def start(*args: str, stdin: bytes = b"", **env: str) -> Command:
-            command = Command(args, folder, env, stdin)
+        def start(*args: str, stdin: bytes = b"", terminal: int | None = None, **env: str) -> Command:
+            command = Command(args, folder, env, stdin, terminal)
             commands.callback(command.close)
             return command
 

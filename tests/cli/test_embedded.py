@@ -161,3 +161,35 @@ def test_a_stop_loses_nothing_that_was_delivered(number: signal.Signals, start, 
     assert command.end() == Exit.OK
     assert command.out().split() == ["0", "True"]
     assert "numbers              |" in command.err
+
+
+ELSEWHERE_APP = """
+from tidings import App
+from tidings.brokers.nats import NatsBroker
+
+app = App(NatsBroker(connect_attempts=1), NatsBroker("nats://u:secret@127.0.0.1:1", connect_attempts=1))
+"""
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_broker_that_names_its_servers_is_told_apart(start, module, workers: str) -> None:
+    module("main", ELSEWHERE_APP)
+    command = start("run", "main:app", "--embedded", "--workers", workers)
+    assert command.end() == Exit.NO_SERVER
+    assert command.err.count("does not use the embedded server") == 1
+    assert (
+        "the broker of nats://127.0.0.1:1 does not use the embedded server: it names its own" in command.err
+    )
+    assert "tidings: no connection to nats://127.0.0.1:1: nothing listens there" in command.err
+    assert "or without servers the variable TIDINGS_NATS_SERVERS" in command.err
+    assert "The embedded server is there, for brokers that name no servers: NatsBroker()" in command.err
+    assert "tidings run --embedded" not in command.err
+    assert "secret" not in command.err
+
+
+def test_without_a_server_the_embedded_one_is_named(start, module) -> None:
+    module("main", ELSEWHERE_APP)
+    command = start("run", "main:app", TIDINGS_NATS_SERVERS="nats://127.0.0.1:1")
+    assert command.end() == Exit.NO_SERVER
+    assert "say where it is: NatsBroker(servers), or the variable TIDINGS_NATS_SERVERS" in command.err
+    assert "tidings run --embedded, and a NatsBroker() that names no servers" in command.err

@@ -108,6 +108,7 @@ def test_something_that_is_no_app(value: str, said: str, folder: Path, module: M
     [
         ("from tidings.app import App\napp = App()", "--factory wants a function"),
         ("def app():\n    return 1", "an object of type int, not an App"),
+        ("async def app():\n    return 1", "is an async function: make the App in a plain one"),
     ],
 )
 def test_something_that_is_no_factory(code: str, said: str, folder: Path, module: Module) -> None:
@@ -136,3 +137,12 @@ def test_an_error_of_the_users_code_comes_with_its_traceback(
     assert f'File "{path}", line' in error.details
     assert "importlib" not in error.details
     assert "loading.py" not in error.details
+
+
+def test_an_error_of_the_users_code_tells_no_secret(folder: Path, module: Module) -> None:
+    module("main", "url = 'nats://u:secret@here:1'\nraise ValueError('no ' + url)")
+    error = failure("main:app", folder)
+    assert str(error) == "cannot import main: ValueError: no nats://here:1"
+    assert "ValueError: no nats://here:1" in error.details
+    module("other", "raise ValueError('nats://u:secret@here:1')")
+    assert "secret" not in failure("other:app", folder).details

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tidings.messaging.durations import to_seconds
+from tidings.messaging.durations import check_timeout, to_seconds
 from tidings.messaging.errors import SetupError
 
 
@@ -48,3 +48,18 @@ def test_a_duration(value: Any, seconds: float) -> None:
 def test_what_is_none_is_refused(value: Any, why: str) -> None:
     with pytest.raises(SetupError, match=f"^interval .*{why}"):
         to_seconds(value, "interval")
+
+
+@pytest.mark.parametrize("value", [5, 0.5, 0, -1, 1e9], ids=repr)
+def test_a_timeout(value: float) -> None:
+    check_timeout(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["s", "1", None, True, timedelta(seconds=1), float("nan"), float("inf"), 10**400],
+    ids=["text", "number-as-text", "none", "bool", "timedelta", "nan", "inf", "huge"],
+)
+def test_a_timeout_that_nothing_can_wait_for_is_refused(value: Any) -> None:
+    with pytest.raises(SetupError, match=r"^timeout is a number of seconds, such as 0\.5, not "):
+        check_timeout(value)

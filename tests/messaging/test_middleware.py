@@ -373,3 +373,63 @@ async def test_none_is_added_to_a_broker_that_is_connected() -> None:
     async with broker:
         with pytest.raises(SetupError, match="the broker is connected"):
             broker.add_middleware(noting("late", []))
+
+
+async def test_a_requester_is_answered_where_a_failure_is_taken_for_none() -> None:
+    class Taking(BaseMiddleware):
+        async def after_processed(
+            self, exc_type: Any = None, exc_val: BaseException | None = None, exc_tb: Any = None
+        ) -> bool | None:
+            return True
+
+    broker = FakeBroker(middlewares=[Taking])
+
+    @broker.subscriber("in")
+    async def handler(body: bytes) -> bytes:
+        raise ValueError("boom")
+
+    await broker.start()
+    await broker.deliver(Native(b"x", reply="back"))
+    assert [(each.address, each.body) for each in broker.sent] == [("back", b"")]
+
+
+class Bare(BaseMiddleware):
+    def __init__(self) -> None: ...
+
+
+class NotAsync(BaseMiddleware):
+    def on_receive(self) -> None: ...  # type: ignore[override]
+
+
+class NotAsyncPublish(BaseMiddleware):
+    def publish_scope(self, call_next: Any, msg: Any, **options: Any) -> Any: ...
+
+
+async def of_one(message: Any) -> None: ...
+
+
+async def reversed_order(call_next: Any, message: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("middleware", "why"),
+    [
+        (of_one, r"is called with \(message, call_next\): too many positional arguments"),
+        (reversed_order, r"takes call_next first: it is \(message, call_next\)"),
+        (Bare, r"is called with \(msg, context=\): "),
+        (partial(Noting, unknown=1), r"is called with \(msg, context=\): "),
+        (NotAsync, "on_receive of the middleware NotAsync is not async: write `async def on_receive`"),
+        (NotAsyncPublish, "publish_scope of the middleware NotAsyncPublish is not async"),
+    ],
+    ids=["one-argument", "reversed", "class-without-arguments", "partial", "sync-method", "sync-publish"],
+)
+async def test_a_middleware_that_could_not_be_called_is_refused_at_the_start(
+    middleware: Any, why: str
+) -> None:
+    broker = FakeBroker(middlewares=[middleware])
+
+    @broker.subscriber("in")
+    async def handler(body: bytes) -> None: ...
+
+    with pytest.raises(SetupError, match=why):
+        await broker.start()

@@ -205,3 +205,49 @@ async def test_messages_are_typed_as_the_brokers() -> None:
 
     await (await start(router)).deliver(b"x")
     assert seen == [b"x"]
+
+
+@pytest.mark.parametrize(
+    ("declare", "why"),
+    [
+        (lambda: FakeRouter(None), "prefix of a router is a text, not one of type NoneType"),
+        (lambda: FakeRouter(middlewares=noting("a", [])), "middlewares of a router is a list of middlewares"),
+        (lambda: FakeRouter(dependencies=Depends(upper)), r"dependencies of a router is a list of Depends"),
+        (lambda: FakeRouter(dependencies=[upper]), r"dependencies of a router is a list of Depends"),
+        (lambda: FakeRouter(handlers=[upper]), r"handlers of a router are routes, such as Route\(handler, "),
+        (lambda: Route(upper, "in", publishers="out"), "publishers of a route is a list, not 'out' alone"),
+        (
+            lambda: FakeRouter().include_router(FakeRouter),
+            "takes a router, not the class FakeRouter: call it",
+        ),
+        (lambda: FakeRouter().include_router(FakeRouter(), prefix=1), "prefix of a router is a text"),
+        (lambda: FakeBroker().include_router(FakeRouter(), prefix=1), "prefix of a router is a text"),
+        (
+            lambda: FakeBroker().include_router(FakeRouter),
+            "takes a router, not the class FakeRouter: call it",
+        ),
+    ],
+    ids=[
+        "prefix",
+        "middlewares",
+        "one-dependency",
+        "dependencies",
+        "handlers",
+        "publishers",
+        "class",
+        "prefix-of-include",
+        "prefix-at-the-broker",
+        "class-at-the-broker",
+    ],
+)
+def test_what_a_router_does_not_take_is_told(declare: Any, why: str) -> None:
+    with pytest.raises(SetupError, match=why):
+        declare()
+
+
+def test_routers_that_include_each_other_are_refused() -> None:
+    first, second, third = FakeRouter(), Router(), FakeRouter()
+    first.include_router(second)
+    second.include_router(third)
+    with pytest.raises(SetupError, match="a router cannot include itself, nor one that includes it"):
+        third.include_router(first)

@@ -3,7 +3,7 @@
 import pytest
 
 from tidings.messaging.errors import SetupError
-from tidings.messaging.subjects import SubjectPattern
+from tidings.messaging.subjects import SubjectPattern, has_named_parts
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,11 @@ def test_a_name_stands_alone(text: str) -> None:
 def test_a_name_is_unique() -> None:
     with pytest.raises(SetupError, match="names 'a' twice"):
         SubjectPattern.parse("{a}.{a}")
+
+
+@pytest.mark.parametrize(
+    ("address", "has"),
+    [("logs.{level}", True), ("{a}", True), ("logs", False), ("a{b}.c", False), ("{}.{1}", False)],
+)
+def test_whether_an_address_has_named_parts(address: str, has: bool) -> None:
+    assert has_named_parts(address) is has

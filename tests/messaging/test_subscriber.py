@@ -356,3 +356,19 @@ async def test_an_option_of_another_type_is_told_by_its_name(option: str, value:
 def test_what_is_no_function_is_no_handler() -> None:
     with pytest.raises(SetupError, match="the handler of 'in' is a function, not one of type int"):
         MemoryBroker().subscriber("in")(3)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    ("accepts", "why"),
+    [
+        (lambda: True, "is called with the message alone: too many positional arguments"),
+        (lambda message, more: True, "is called with the message alone: missing a required argument: 'more'"),
+        ("a", "is a function, not one of type str"),
+    ],
+    ids=["none", "two", "text"],
+)
+def test_a_filter_that_could_not_be_called_is_refused_at_once(accepts: Any, why: str) -> None:
+    with pytest.raises(SetupError, match=f"^filter of 'in' {why}"):
+
+        @FakeBroker().subscriber("in")(filter=accepts)
+        async def handler(body: bytes) -> None: ...

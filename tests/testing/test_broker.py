@@ -294,3 +294,24 @@ async def test_marks_of_a_bucket_are_in_memory_without_a_server() -> None:
         await br.publish({"id": 2}, "two")
         assert seen == [1, -2]
         two.mock.assert_called_once_with({"id": 2})  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (
+            lambda: TestNatsBroker(MemoryBroker()),
+            "TestNatsBroker takes a NatsBroker, not one of type MemoryBroker",
+        ),
+        (lambda: TestNatsBroker(NatsBroker), "TestNatsBroker takes a NatsBroker, not the class NatsBroker"),
+        (lambda: TestMemoryBroker(App()), "TestMemoryBroker takes a MemoryBroker, not one of type App"),
+        (lambda: TestMemoryBroker(MemoryBroker(), faults=0.5), r"faults is a Faults\(…\), not 0\.5"),
+        (lambda: TestMemoryBroker(MemoryBroker(), wait="5s"), "wait is a number of seconds"),
+        (lambda: TestApp(App), "TestApp takes an App, not the class App"),
+        (lambda: TestApp(NatsBroker()), "TestApp takes an App, not one of type NatsBroker"),
+    ],
+    ids=["kind", "class", "app", "faults", "wait", "class-of-app", "app-of-broker"],
+)
+def test_what_is_of_another_kind_is_refused(make: Any, why: str) -> None:
+    with pytest.raises(SetupError, match=why):
+        make()

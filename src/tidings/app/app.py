@@ -25,6 +25,7 @@ from tidings.messaging.message import Message
 from tidings.messaging.plans.injection import Surroundings
 from tidings.messaging.plans.signature import describe
 
+from .checks import check_broker, check_hook, check_options_of_app, entered_by, hooks_of
 from .context import LayeredContext
 from .hooks import Hook, check_options
 from .run import Run
@@ -80,6 +81,9 @@ class App:
     parameter is an option of the start, validated by its annotation: ``app.start(model="small")``, or
     ``tidings run main:app --model small``. ``**options`` takes all that are given.
 
+    Raises:
+        SetupError: one of these is of another type.
+
     Attributes:
         brokers: those it starts and stops.
         logger: where it reports; one that writes nothing for None.
@@ -98,14 +102,15 @@ class App:
         logger: logging.Logger | None = DEFAULT,
         context: ContextRepo | None = None,
     ) -> None:
+        check_options_of_app(lifespan, logger, context)
         self.brokers: list[StartsAndStops] = []
         self.logger = logger_for(logger)
         self.context = ContextRepo() if context is None else context
         self._lifespan = lifespan
-        self._on_startup = list(on_startup)
-        self._after_startup = list(after_startup)
-        self._on_shutdown = list(on_shutdown)
-        self._after_shutdown = list(after_shutdown)
+        self._on_startup = hooks_of(on_startup, "on_startup")
+        self._after_startup = hooks_of(after_startup, "after_startup")
+        self._on_shutdown = hooks_of(on_shutdown, "on_shutdown")
+        self._after_shutdown = hooks_of(after_shutdown, "after_shutdown")
         self._phase = Phase.STOPPED
         self._exits = AsyncExitStack()
         self._options: Mapping[str, Any] = _NO_OPTIONS
@@ -115,7 +120,11 @@ class App:
             self.add_broker(broker)
 
     def add_broker(self, broker: StartsAndStops) -> None:
-        """Add a broker, to be started with the others. RuntimeError once the App has started."""
+        """Add a broker, to be started with the others. RuntimeError once the App has started.
+
+        SetupError for what is none.
+        """
+        check_broker(broker)
         if self._phase is not Phase.STOPPED:
             raise RuntimeError(f"the app is {self._phase.value}: add brokers before it starts")
         if isinstance(broker, Broker):
@@ -124,21 +133,25 @@ class App:
 
     def on_startup(self, hook: HookT) -> HookT:
         """Decorator: call `hook` before the brokers start."""
+        check_hook(hook, "on_startup")
         self._on_startup.append(hook)
         return hook
 
     def after_startup(self, hook: HookT) -> HookT:
         """Decorator: call `hook` once every broker has started; publishing works in it."""
+        check_hook(hook, "after_startup")
         self._after_startup.append(hook)
         return hook
 
     def on_shutdown(self, hook: HookT) -> HookT:
         """Decorator: call `hook` before the brokers stop; publishing still works in it."""
+        check_hook(hook, "on_shutdown")
         self._on_shutdown.append(hook)
         return hook
 
     def after_shutdown(self, hook: HookT) -> HookT:
         """Decorator: call `hook` once every broker has stopped."""
+        check_hook(hook, "after_shutdown")
         self._after_shutdown.append(hook)
         return hook
 
@@ -248,7 +261,8 @@ class App:
     async def _open(self, exits: AsyncExitStack) -> None:
         """The upper line of the life, with each step's exit registered as it is taken."""
         if self._lifespan is not None:
-            await exits.enter_async_context(await self._call(self._lifespan))
+            lifespan = entered_by(self._lifespan, await self._call(self._lifespan))
+            await exits.enter_async_context(lifespan)
         exits.push_async_callback(self._call_every, self._after_shutdown)
         brokers = await exits.enter_async_context(AsyncExitStack())
         exits.push_async_callback(self._call_every, self._on_shutdown)

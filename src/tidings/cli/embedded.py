@@ -23,7 +23,7 @@ URL_FILE = "url"
 def embedded_server(store_dir: Path, port: int = 0) -> Iterator[str]:
     """Run a server for the block and name it in TIDINGS_NATS_SERVERS; gives HOST:PORT. Port 0 is a free one.
 
-    Brokers that were given no servers read that variable when they connect. The url, with its
+    Brokers that were given no servers read that variable when they are made. The url, with its
     random token, is also left in the file `url` of the folder, readable by this user only, so that
     another shell can reach the server while it runs. CommandError if the server does not start.
     """

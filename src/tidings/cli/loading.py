@@ -5,10 +5,12 @@ import sys
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from pathlib import Path
 from types import ModuleType, TracebackType
 
 from tidings.app import App
+from tidings.messaging.logs import without_secrets
 
 from .exits import CommandError, Exit
 
@@ -91,6 +93,10 @@ def _build(factory: object, target: Target) -> object:
             Exit.NO_APP,
             f"{target} is {_kind(factory)}: --factory wants a function that returns an App",
         )
+    if iscoroutinefunction(factory):
+        raise CommandError(
+            Exit.NO_APP, f"{target} is an async function: make the App in a plain one, and await in its hooks"
+        )
     try:
         return factory()
     except Exception as error:
@@ -102,7 +108,9 @@ def _users_error(error: BaseException, message: str) -> CommandError:
     frames = list(_users_frames(error.__traceback__))
     lines = traceback.format_exception(error.with_traceback(frames[0] if frames else None))
     return CommandError(
-        Exit.IMPORT_FAILED, f"{message}: {type(error).__name__}: {error}", details="".join(lines)
+        Exit.IMPORT_FAILED,
+        without_secrets(f"{message}: {type(error).__name__}: {error}"),
+        details=without_secrets("".join(lines)),
     )
 
 

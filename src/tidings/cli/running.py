@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -25,6 +26,7 @@ from .arguments import (
     TargetArgument,
     WorkersOption,
 )
+from .console import console
 from .embedded import STORE_DIR, URL_FILE, embedded_server
 from .exits import CommandError, Exit
 from .loading import Target
@@ -93,6 +95,7 @@ def run(
         if embedded:
             address = exits.enter_context(embedded_server(store_dir or STORE_DIR, port or 0))
             log.info("embedded nats-server on %s", address)
+            service = replace(service, embedded=address)
         # Whatever imports the module, it may read there where the server is.
         if reload_code:
             raise typer.Exit(reload(service, _watched(app_dir, reload_dir, reload_ext), stop_timeout))
@@ -119,6 +122,8 @@ def dev(
 ) -> None:
     """Run the service for who works on it: with a nats-server of its own, and anew at each change.
 
+    In its terminal it takes the commands publish, request and dlq, as a shell would.
+
     Options that are none of these go to the hooks and the lifespan of the App: --name VALUE.
     """
     service = Service(
@@ -135,9 +140,13 @@ def dev(
     folder = store_dir or STORE_DIR
     with embedded_server(folder, port or 0) as address:
         log.info("nats-server on %s, its streams in %s", address, folder)
-        log.info("from another shell: tidings publish SUBJECT MESSAGE, tidings request SUBJECT MESSAGE")
-        log.info("from other programs: TIDINGS_NATS_SERVERS=$(cat %s)", folder / URL_FILE)
-        raise typer.Exit(reload(service, watched, _DEV_STOP_TIMEOUT))
+        service = replace(service, embedded=address)
+        with console() as has_terminal:
+            if has_terminal:
+                log.info("type here: publish SUBJECT MESSAGE, request SUBJECT MESSAGE, help")
+            log.info("from another shell: tidings publish SUBJECT MESSAGE, tidings request SUBJECT MESSAGE")
+            log.info("from other programs: TIDINGS_NATS_SERVERS=$(cat %s)", folder / URL_FILE)
+            raise typer.Exit(reload(service, watched, _DEV_STOP_TIMEOUT))
 
 
 def _watched(app_dir: Path, folders: list[Path] | None, extensions: list[str] | None) -> Watched:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -26,6 +27,8 @@ from .options import OptionValue
 
 __all__ = ["Service", "reported", "serve"]
 
+log = logging.getLogger("tidings")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
@@ -40,6 +43,7 @@ class Service:
         options: those of the App's hooks.
         worker_id: which of the workers the process is, from 1.
         workers: how many there are.
+        embedded: where the embedded server listens, HOST:PORT; empty where there is none.
     """
 
     target: str
@@ -50,6 +54,7 @@ class Service:
     options: dict[str, OptionValue] = field(default_factory=dict)
     worker_id: int = 1
     workers: int = 1
+    embedded: str = ""
 
     @property
     def log_number(self) -> int:
@@ -87,6 +92,8 @@ def serve(service: Service, prepare: Callable[[App, asyncio.AbstractEventLoop], 
     new_loop = loop_factory(service.loop)
     app = load_app(Target.parse(service.target), Path(service.app_dir), factory=service.factory)
     app.context.set_global("worker_id", service.worker_id)
+    if service.embedded and service.worker_id == 1:
+        _tell_who_does_not_use_it(app, service.embedded)
 
     async def run() -> None:
         if prepare is not None:
@@ -97,23 +104,36 @@ def serve(service: Service, prepare: Callable[[App, asyncio.AbstractEventLoop], 
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(run())
 
-    reported(work)
+    reported(work, is_embedded=bool(service.embedded))
     return app
 
 
-def reported(work: Callable[[], object]) -> None:
+def _tell_who_does_not_use_it(app: App, embedded: str) -> None:
+    """Warn of brokers that connect elsewhere: who works on a service may not mean its real servers."""
+    from tidings.brokers.nats import NatsBroker
+
+    for broker in app.brokers:
+        if isinstance(broker, NatsBroker) and not broker.adapter.address.endswith(f"//{embedded}"):
+            log.warning(
+                "the broker of %s does not use the embedded server: it names its own; write NatsBroker() for "
+                "one that does",
+                broker.adapter.address,
+            )
+
+
+def reported(work: Callable[[], object], *, is_embedded: bool = False) -> None:
     """Do the work; an error of it is raised as the CommandError that says it to people."""
     try:
         work()
     except CommandError:
         raise
     except BrokerConnectionError as error:
-        raise CommandError(Exit.NO_SERVER, _no_server(error)) from error
+        raise CommandError(Exit.NO_SERVER, _no_server(error, is_embedded)) from error
     except OptionError as error:
         message = f"{error}\nWhat tidings itself takes: tidings run --help"
         raise CommandError(Exit.USAGE, message) from error
     except SetupError as error:  # says what to change and where; our own frames would hide it
-        raise CommandError(Exit.APP_FAILED, f"the app cannot start: {error}") from error
+        raise CommandError(Exit.APP_FAILED, without_secrets(f"the app cannot start: {error}")) from error
     except Exception as error:
         raise CommandError(
             Exit.APP_FAILED,
@@ -122,7 +142,7 @@ def reported(work: Callable[[], object]) -> None:
         ) from error
 
 
-def _no_server(error: BrokerConnectionError) -> str:
+def _no_server(error: BrokerConnectionError, is_embedded: bool) -> str:
     if isinstance(error, BrokerRefusedError):
         text = f"the server refuses us: {error}. Check the user, password or token in {SERVERS_VARIABLE}, "
         return without_secrets(text + "or those that the broker is given")
@@ -131,4 +151,11 @@ def _no_server(error: BrokerConnectionError) -> str:
             "Start the service again when the server is back; a broker that is to wait for it without end"
         )
         return without_secrets(f"{error}\n{advice} takes max_reconnect_attempts=-1")
-    return without_secrets(f"{error}\nFor one that comes and goes with the service: tidings run --embedded")
+    if is_embedded:
+        advice = "The embedded server is there, for brokers that name no servers: NatsBroker()"
+    else:
+        advice = (
+            "For one that comes and goes with the service: tidings run --embedded, and a NatsBroker() that "
+            "names no servers"
+        )
+    return without_secrets(f"{error}\n{advice}")

@@ -148,6 +148,7 @@ class Adapter(ABC, Generic[SourceT, DestinationT]):
         """Publish and return the answer.
 
         Raises:
+            SetupError: the timeout is no number, which `check_timeout` says before anything is sent.
             RemoteError: the other side answered with `reply_error`.
             RequestTimeoutError: no answer within `timeout` seconds.
             NoRespondersError: nobody listens to the destination.

@@ -9,9 +9,11 @@ from typing import Any, Generic, Protocol, Self, TypedDict, TypeVar
 
 from .adapter import Adapter, Send
 from .bodies.codec import Encoded, checked, encode
+from .broker_option_types import check_broker_types
 from .clock import Clock
 from .context import ContextRepo
 from .correlation import new_correlation_id
+from .durations import check_timeout
 from .endpoints import Decode, Destination, Encode
 from .errors import BrokerConnectionError, BrokerRefusedError, SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
@@ -37,7 +39,7 @@ AdapterT = TypeVar("AdapterT", bound=Adapter[Any, Any])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerOptions:
-    """What every broker can be told.
+    """What every broker can be told. SetupError for a value that an option does not take.
 
     Attributes:
         validate: whether payloads and results are checked by the annotations of the handlers.
@@ -73,11 +75,7 @@ class BrokerOptions:
     dependencies: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
-        for name, least in (("connect_attempts", 1), ("threads", 1), ("connect_wait", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is at least {least}, not {getattr(self, name)!r}")
-        if not self.graceful_timeout > 0:
-            raise ValueError(f"graceful_timeout is above 0 seconds, not {self.graceful_timeout!r}")
+        check_broker_types(self)
 
 
 class BrokerKeywords(TypedDict, total=False):
@@ -149,6 +147,8 @@ class Includable(Protocol):
 
 def check_router(router: object) -> None:
     """Refuse what cannot be included. SetupError."""
+    if isinstance(router, type):
+        raise SetupError(f"include_router takes a router, not the class {router.__name__}: call it")
     if not callable(getattr(router, "include_in", None)):
         raise SetupError(f"include_router takes a router, not one of type {type(router).__name__}")
 
@@ -184,6 +184,15 @@ class Broker(Generic[AdapterT]):
         self._middlewares: list[Middleware] = list(options.middlewares)
         self._exceptions = ExceptionMiddleware()
         self.publish_layers: tuple[PublishMiddleware, ...] = ()
+        self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+
+    @property
+    def opening(self) -> asyncio.Lock:
+        """Held by who connects or begins to listen, so that of several at once one does it."""
+        loop = asyncio.get_running_loop()
+        if self._opening is None or self._opening[0] is not loop:
+            self._opening = loop, asyncio.Lock()
+        return self._opening[1]
 
     @property
     def middlewares(self) -> tuple[Middleware, ...]:
@@ -236,13 +245,18 @@ class Broker(Generic[AdapterT]):
             BrokerConnectionError: `connect_attempts` tries failed. Each was logged.
         """
         if not self._connected:
-            for function in self.options.publish_middlewares:
-                check_function(function)
-            classes = publish_scopes(self._middlewares, self.context)
-            self.publish_layers = (*classes, *self.options.publish_middlewares)
-            await self._connect()
-            self._connected = True
+            async with self.opening:
+                if not self._connected:
+                    await self._open()
         return self
+
+    async def _open(self) -> None:
+        for function in self.options.publish_middlewares:
+            check_function(function)
+        classes = publish_scopes(self._middlewares, self.context)
+        self.publish_layers = (*classes, *self.options.publish_middlewares)
+        await self._connect()
+        self._connected = True
 
     async def _connect(self) -> None:
         address, attempts = self.adapter.address, self.options.connect_attempts
@@ -269,8 +283,9 @@ class Broker(Generic[AdapterT]):
         SetupError for a handler that cannot work.
         """
         await self.connect()
-        for subscriber in self.subscribers:
-            await subscriber.listen()
+        async with self.opening:
+            for subscriber in self.subscribers:
+                await subscriber.listen()
         await self.adapter.ready()
 
     async def drain(self) -> None:
@@ -323,9 +338,9 @@ class Broker(Generic[AdapterT]):
         """Log how many delivered messages a stop left, if it did."""
         if left:
             self.logger.error(
-                "stopped after %s s with %d delivered messages not handled",
-                self.options.graceful_timeout,
+                "stopped with %d delivered messages not handled, graceful_timeout is %s s",
                 left,
+                self.options.graceful_timeout,
                 extra={"not_handled": left},
             )
 
@@ -335,7 +350,11 @@ class Broker(Generic[AdapterT]):
         return self._connected
 
     async def ping(self, timeout: float = 5.0) -> bool:
-        """Whether the broker answers within `timeout` seconds; False when not connected."""
+        """Whether the broker answers within `timeout` seconds; False when not connected.
+
+        SetupError for a timeout that is no number.
+        """
+        check_timeout(timeout)
         return self._connected and await self.adapter.ping(timeout)
 
     async def health(self, timeout: float = 5.0) -> Health:
@@ -344,8 +363,9 @@ class Broker(Generic[AdapterT]):
         One that was stopped by its own `stop` is not asked.
 
         Args:
-            timeout: seconds for the broker to answer.
+            timeout: seconds for the broker to answer. SetupError for what is no number.
         """
+        check_timeout(timeout)
         trouble = ""
         if not self._connected:
             trouble = "not connected: call `await broker.start()`"

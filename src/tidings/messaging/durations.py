@@ -6,12 +6,13 @@ from math import isfinite
 
 from .errors import SetupError
 
-__all__ = ["Duration", "to_seconds"]
+__all__ = ["Duration", "check_timeout", "to_seconds"]
 
 Duration = float | str | timedelta
 """Seconds, a timedelta, or a text of numbers with units: "250ms", "30s", "5m", "1h30m", "7d"."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST = 1e9  # seconds, 31 years: above what a service lives, and below what event loops count to
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _TEXT = re.compile(rf"(?:{_PART.pattern})+")
 
@@ -39,3 +40,17 @@ def to_seconds(value: Duration, name: str) -> float:
     if not (seconds > 0 and isfinite(seconds)):
         raise SetupError(f"{name} is above 0 seconds, not {value!r}")
     return seconds
+
+
+def check_timeout(value: object, name: str = "timeout") -> None:
+    """Refuse what nothing can wait for. One that is over already, 0 or less, is a timeout like any other.
+
+    Args:
+        value: seconds, as a call was given them.
+        name: what to call it in the error.
+
+    Raises:
+        SetupError: it is no number, or one without end.
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -_LONGEST <= value <= _LONGEST:
+        raise SetupError(f"{name} is a number of seconds, such as 0.5, not {value!r}")

@@ -17,6 +17,7 @@ from .errors import SetupError
 from .middleware import Middleware, PublishMiddleware
 from .option_types import check_types
 from .retry import Retry
+from .subjects import has_named_parts
 
 __all__ = ["Accepts", "Decode", "Destination", "Encode", "Source"]
 
@@ -144,6 +145,11 @@ class Destination(ABC):
     def check(self) -> None:
         """Refuse what cannot be published to, as soon as it is declared. SetupError."""
         check_types(self, "a publisher")
+        if has_named_parts(self.channel):
+            raise SetupError(
+                f"publisher: {self.channel!r} has a named part, which only subscribers can fill: publish to "
+                f"such an address by broker.publish(message, f{self.channel!r})"
+            )
 
     def prefixed(self, prefix: str) -> Self:
         """The same with the prefix of a router before its address. SetupError where that cannot be."""

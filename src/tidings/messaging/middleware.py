@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -111,10 +111,12 @@ class BaseMiddleware:
         """Called last where `on_receive` came to its end: the results are published, or something failed.
 
         Returns:
-            True to take the failure for none.
+            True to take the failure for none: the message counts as handled, with the result None.
         """
         return None
 
+
+_POINTS = ("on_receive", "consume_scope", "publish_scope", "after_processed")
 
 Layer: TypeAlias = Callable[[Any, CallNext], Awaitable[Any]]
 Middleware: TypeAlias = Layer | type[BaseMiddleware] | partial[BaseMiddleware]
@@ -131,12 +133,37 @@ def _overrides(owner: type[BaseMiddleware], *names: str) -> bool:
 
 
 def check_function(middleware: Any) -> None:
-    """SetupError for what is no async function."""
+    """SetupError for what is no async function of two arguments, or takes them the other way round."""
     if not (iscoroutinefunction(middleware) or iscoroutinefunction(type(middleware).__call__)):
         raise SetupError(
             f"the middleware {middleware!r} is neither an async function of (message, call_next) nor a "
             "subclass of BaseMiddleware"
         )
+    parameters = _bound(middleware, "(message, call_next)", None, None)
+    if parameters and parameters[0] == "call_next":
+        raise SetupError(f"the middleware {middleware!r} takes call_next first: it is (message, call_next)")
+
+
+def _check_class(middleware: Any, owner: type[BaseMiddleware]) -> None:
+    """SetupError for a class that cannot be made for a message, or with methods that are not async."""
+    _bound(middleware, "(msg, context=)", None, context=None)
+    for name in _POINTS:
+        if not iscoroutinefunction(getattr(owner, name)):
+            raise SetupError(
+                f"{name} of the middleware {owner.__name__} is not async: write `async def {name}`"
+            )
+
+
+def _bound(middleware: Any, how: str, *args: Any, **kwargs: Any) -> list[str]:
+    """The names of its parameters. SetupError where it cannot be called so."""
+    try:
+        found = signature(middleware)
+        found.bind(*args, **kwargs)
+    except (TypeError, ValueError) as error:  # ValueError: of a `partial` whose arguments do not fit
+        raise SetupError(
+            f"the middleware {middleware!r} is called with {how}: {error.__cause__ or error}"
+        ) from None
+    return list(found.parameters)
 
 
 def consume_through(
@@ -156,9 +183,10 @@ def consume_through(
         owner = _class_of(middleware)
         if owner is None:
             check_function(middleware)
-        elif not _overrides(owner, "on_receive", "consume_scope", "after_processed"):
-            continue  # it is for publishing
         else:
+            _check_class(middleware, owner)
+            if not _overrides(owner, "on_receive", "consume_scope", "after_processed"):
+                continue  # it is for publishing
             is_static = False
         layers.append(middleware)
     if not layers:
@@ -186,6 +214,7 @@ def _dynamic(
     is_class = [_class_of(layer) is not None for layer in layers]
 
     async def consume(message: Message[Any]) -> None:
+        is_handled = False
         async with AsyncExitStack() as exits:
             scopes: list[Any] = []
             for layer, by_class in zip(layers, is_class, strict=True):
@@ -196,7 +225,11 @@ def _dynamic(
                     scopes.append(partial(_consume_scope, made))
                 else:
                     scopes.append(layer)
-            await deliver(await nested(scopes, invoke)(message))
+            result = await nested(scopes, invoke)(message)
+            is_handled = True
+            await deliver(result)
+        if not is_handled:  # `after_processed` took the failure: who asked waits for an answer all the same
+            await deliver(None)
 
     return consume
 
@@ -232,6 +265,7 @@ def publish_scopes(middlewares: Sequence[Middleware], context: ContextRepo) -> l
     for middleware in middlewares:
         owner = _class_of(middleware)
         if owner is not None and _overrides(owner, "publish_scope"):
+            _check_class(middleware, owner)
             found.append(partial(_publish_scope, middleware, context))
     return found
 

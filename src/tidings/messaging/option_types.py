@@ -10,7 +10,7 @@ from .errors import SetupError
 from .params import DependsMarker
 from .retry import Retry
 
-__all__ = ["BOOL", "INT", "TEXT", "OptionTypes", "check_types", "of"]
+__all__ = ["BOOL", "DEPENDENCIES", "INT", "MIDDLEWARES", "TEXT", "OptionTypes", "check_types", "of"]
 
 OptionTypes: TypeAlias = Mapping[str, tuple[str, Callable[[Any], bool]]]
 """Option → what it takes, in words, and whether a value is that."""
@@ -40,8 +40,12 @@ def of(*types: type) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, types) and (bool in types or not isinstance(value, bool))
 
 
+def _several(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | type)
+
+
 def _dependencies(value: Any) -> bool:
-    return isinstance(value, Iterable) and all(isinstance(each, DependsMarker) for each in value)
+    return _several(value) and all(isinstance(each, DependsMarker) for each in value)
 
 
 def _headers(value: Any) -> bool:
@@ -51,6 +55,8 @@ def _headers(value: Any) -> bool:
 BOOL = "True or False", of(bool)
 TEXT = "a text", of(str)
 INT = "an int", of(int)
+MIDDLEWARES = "a list of middlewares", _several
+DEPENDENCIES = "a list of Depends(…)", _dependencies
 _FUNCTION = "a function", callable
 
 _OPTIONS: OptionTypes = {
@@ -68,7 +74,8 @@ _OPTIONS: OptionTypes = {
     "encoder": _FUNCTION,
     "workers": INT,
     "timeout": ("a number of seconds", of(int, float)),
-    "dependencies": ("a list of Depends(…)", _dependencies),
+    "middlewares": MIDDLEWARES,
+    "dependencies": DEPENDENCIES,
     "ack_policy": ("an AckPolicy", of(AckPolicy)),
     "retry": ("a Retry", of(Retry)),
     "dedupe": ("a Dedupe", of(Dedupe)),

@@ -23,6 +23,7 @@ from .errors import SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
 from .message import Message
 from .middleware import Middleware, publish_scopes
+from .option_types import DEPENDENCIES, MIDDLEWARES, TEXT, OptionTypes
 from .publisher import Publisher
 from .schedules.schedule import ScheduleSource
 from .schedules.scheduling import Scheduling
@@ -56,6 +57,9 @@ class Route:
         handler: the function.
         args, options: what `subscriber` of the router takes.
         publishers: where its results go; for a router of any broker, addresses.
+
+    Raises:
+        SetupError: `publishers` is one, and no list of them.
     """
 
     def __init__(
@@ -65,6 +69,8 @@ class Route:
         publishers: Iterable[Destination | str] = (),
         **options: Any,
     ) -> None:
+        if isinstance(publishers, str | Destination):
+            raise SetupError(f"publishers of a route is a list, not {publishers!r} alone")
         self.handler = handler
         self.publishers = tuple(publishers)
         self.args = args
@@ -166,6 +172,9 @@ class BaseRouter(Scheduling):
             what its publishers and its handlers' answers publish.
         dependencies: what `Depends` returns: called for every message.
         routers: routers to include.
+
+    Raises:
+        SetupError: one of these is of another type.
     """
 
     def __init__(
@@ -177,6 +186,7 @@ class BaseRouter(Scheduling):
         dependencies: Sequence[Any] = (),
         routers: Iterable[Includable] = (),
     ) -> None:
+        _check_options(prefix, middlewares, dependencies)
         self.prefix = prefix
         self._middlewares = list(middlewares)
         self._dependencies = tuple(dependencies)
@@ -190,6 +200,10 @@ class BaseRouter(Scheduling):
         for router in routers:
             self.include_router(router)
         for route in handlers:
+            if not isinstance(route, Route):
+                raise SetupError(
+                    f"handlers of a router are routes, such as Route(handler, address), not {route!r}"
+                )
             cast(Any, self).subscriber(*route.args, **route.options)(route.handler)
             for destination in route.publishers:
                 self.add_publisher(partial(_destination_in, destination))(route.handler)
@@ -205,9 +219,17 @@ class BaseRouter(Scheduling):
         """Include another router; see `Broker.include_router`."""
         self._check_open()
         check_router(router)
-        if router is self:
-            raise SetupError("a router cannot include itself")
+        _check_options(prefix, middlewares, dependencies)
+        if router is self or (isinstance(router, BaseRouter) and router.includes(self)):
+            raise SetupError("a router cannot include itself, nor one that includes it")
         self._routers.append((router, prefix, middlewares, dependencies))
+
+    def includes(self, other: Includable) -> bool:
+        """Whether `other` is among the routers that were included, or those that they include."""
+        return any(
+            each is other or (isinstance(each, BaseRouter) and each.includes(other))
+            for each, *_ in self._routers
+        )
 
     def add_middleware(self, middleware: Middleware) -> None:
         """Add one within those that are there. SetupError once the router is included."""
@@ -263,6 +285,7 @@ class BaseRouter(Scheduling):
         dependencies: Sequence[Any] = (),
     ) -> None:
         """Make what is declared a part of `broker`: what `Broker.include_router` does."""
+        _check_options(prefix, middlewares, dependencies)
         self._is_included = True
         exceptions = (self._exceptions,) if self._exceptions.has_handlers else ()
         around = _Around(
@@ -299,6 +322,16 @@ class BaseRouter(Scheduling):
         made: Publisher[Any] = Publisher(around.broker, around.destination(routed.declare(around.broker)))
         routed.included.append(made)
         return made
+
+
+def _check_options(prefix: Any, middlewares: Any, dependencies: Any) -> None:
+    given = {"prefix": prefix, "middlewares": middlewares, "dependencies": dependencies}
+    for name, (takes, fits) in _OPTIONS.items():
+        if not fits(given[name]):
+            raise SetupError(f"{name} of a router is {takes}, not one of type {type(given[name]).__name__}")
+
+
+_OPTIONS: OptionTypes = {"prefix": TEXT, "middlewares": MIDDLEWARES, "dependencies": DEPENDENCIES}
 
 
 @dataclass(frozen=True, slots=True)

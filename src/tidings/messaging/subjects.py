@@ -5,9 +5,14 @@ from dataclasses import dataclass
 
 from .errors import SetupError
 
-__all__ = ["SubjectPattern"]
+__all__ = ["SubjectPattern", "has_named_parts"]
 
 _NAMED = re.compile(r"\{([^\W\d]\w*)\}")
+
+
+def has_named_parts(address: str) -> bool:
+    """Whether a token of it is one like {level}."""
+    return "{" in address and any(map(_NAMED.fullmatch, address.split(".")))
 
 
 @dataclass(frozen=True, slots=True)

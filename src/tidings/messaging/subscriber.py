@@ -1,10 +1,12 @@
 """Subscribers: a declared source, and the handler that gets its messages."""
 
 from collections.abc import AsyncIterator, Callable
+from inspect import signature
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from .adapter import Stop
 from .broker import Broker
+from .durations import check_timeout
 from .endpoints import Accepts, Source
 from .errors import SetupError
 from .handler import Handler
@@ -77,7 +79,8 @@ class Subscriber:
                 other handler accepts.
 
         Raises:
-            SetupError: it is no function, or the subscriber has a handler for all messages already.
+            SetupError: it or the filter is no function, or the subscriber has a handler for all messages
+                already.
         """
         if handler is None:
             return lambda function: self(function, filter=filter)
@@ -85,6 +88,8 @@ class Subscriber:
             kind = type(handler).__name__
             raise SetupError(f"the handler of {self.source.channel!r} is a function, not one of type {kind}")
         accepts = filter or self.source.filter
+        if filter is not None or callable(accepts):  # the source's is looked at with its other options
+            _check_filter(accepts, self.source.channel)
         for other, others_accepts in self._functions:
             if accepts is None and others_accepts is None:
                 raise SetupError(
@@ -115,10 +120,11 @@ class Subscriber:
 
         Without a handler its messages wait for `get_one` or ``async for``, which start it too.
         """
-        if self._functions:
-            await self.listen()
-        elif self._mailbox is None:
-            await self._open_mailbox()
+        async with self.broker.opening:
+            if self._functions:
+                await self.listen()
+            elif self._mailbox is None:
+                await self._open_mailbox()
         await self.broker.adapter.ready()
 
     async def listen(self) -> None:
@@ -176,9 +182,11 @@ class Subscriber:
             The message; None when none came in time, or the subscriber has stopped.
 
         Raises:
-            SetupError: it has a handler, which gets the messages.
+            SetupError: it has a handler, which gets the messages; or the timeout is no number.
             NotConnectedError: the broker is not connected.
         """
+        if timeout is not None:
+            check_timeout(timeout)
         return await (await self._take_from()).take(timeout)
 
     async def __aiter__(self) -> AsyncIterator[Message[Any]]:
@@ -249,6 +257,17 @@ class Subscriber:
         if self._mailbox is not None:
             self._mailbox.end()
             self._mailbox = None
+
+
+def _check_filter(accepts: Any, channel: str) -> None:
+    if not callable(accepts):
+        raise SetupError(f"filter of {channel!r} is a function, not one of type {type(accepts).__name__}")
+    try:
+        signature(accepts).bind(None)
+    except TypeError as error:
+        raise SetupError(f"filter of {channel!r} is called with the message alone: {error}") from None
+    except ValueError:
+        pass  # a builtin that does not say what it takes
 
 
 class SubscriberMethod(Generic[P]):

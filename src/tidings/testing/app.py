@@ -3,6 +3,9 @@
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
+from tidings.messaging.broker import Broker
+from tidings.messaging.errors import SetupError
+
 __all__ = ["TestApp"]
 
 
@@ -23,11 +26,22 @@ class TestApp(Generic[AppT]):
     Args:
         app: the App.
         options: those that its hooks ask for.
+
+    Raises:
+        SetupError: it is no App.
     """
 
     __test__ = False
 
     def __init__(self, app: AppT, **options: Any) -> None:
+        given: object = app
+        if isinstance(given, type | Broker):
+            what = (
+                f"the class {given.__name__}"
+                if isinstance(given, type)
+                else f"one of type {type(app).__name__}"
+            )
+            raise SetupError(f"TestApp takes an App, not {what}")
         self.app = app
         self._options = options
 

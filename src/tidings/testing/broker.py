@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from tidings.messaging.bodies.codec import decode_any
 from tidings.messaging.broker import Broker
+from tidings.messaging.durations import check_timeout
 from tidings.messaging.errors import SetupError
 
 from .faults import Faults
@@ -35,9 +36,14 @@ class TestBroker(ABC, Generic[BrokerT]):
         raises: whether it raises what they fail with; False for tests of retries and dead letters.
         faults: what happens to messages on their way to the handlers.
         server: shared by the brokers of a test; by default each has its own.
+
+    Raises:
+        SetupError: the broker is of another kind, or none; the faults are none.
     """
 
     __test__ = False
+    takes: type[Broker[Any]]
+    """The kind of broker that it is for."""
 
     def __init__(
         self,
@@ -49,6 +55,17 @@ class TestBroker(ABC, Generic[BrokerT]):
         faults: Faults | None = None,
         server: TestServer | None = None,
     ) -> None:
+        if not isinstance(broker, self.takes):
+            what = (
+                f"the class {broker.__name__}"
+                if isinstance(broker, type)
+                else f"one of type {type(broker).__name__}"
+            )
+            raise SetupError(f"{type(self).__name__} takes a {self.takes.__name__}, not {what}")
+        if faults is not None and not isinstance(faults, Faults):
+            raise SetupError(f"faults is a Faults(…), not {faults!r}")
+        if wait is not None:
+            check_timeout(wait, "wait")
         if with_real and (faults is not None or server is not None):
             raise ValueError("faults and server are for tests in memory: leave them out, or with_real")
         if server is not None and faults is not None:

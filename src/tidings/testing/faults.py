@@ -34,7 +34,8 @@ class Faults:
 
     def __post_init__(self) -> None:
         for name in ("duplicate", "redeliver", "reorder", "delay", "drop"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a probability, 0 to 1, not {getattr(self, name)!r}")
-        if not self.most_delay >= 0:
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value <= 1):
+                raise ValueError(f"{name} is a probability, 0 to 1, not {value!r}")
+        if not (isinstance(self.most_delay, int | float) and 0 <= self.most_delay < float("inf")):
             raise ValueError(f"most_delay is seconds, at least 0, not {self.most_delay!r}")

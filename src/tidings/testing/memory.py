@@ -44,6 +44,7 @@ class TestMemoryBroker(TestBroker[MemoryBroker]):
     """A `MemoryBroker` in a test; see `TestBroker`."""
 
     __test__ = False
+    takes = MemoryBroker
 
     def adapter(self, server: TestServer, watching: Watching) -> MemoryAdapter:
         """A memory adapter over the test's server."""

@@ -236,6 +236,7 @@ class TestNatsBroker(TestBroker[NatsBroker]):
     """
 
     __test__ = False
+    takes = NatsBroker
 
     def adapter(self, server: TestServer, watching: Watching) -> NatsAdapter:
         """NATS over the test's server."""

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 from tidings.messaging.adapter import Handle
+from tidings.messaging.durations import check_timeout
 from tidings.messaging.message import Message
 from tidings.messaging.plans.handling import current_message
 
@@ -47,8 +48,9 @@ class Watched:
         """Wait until a call has ended that nobody waited for yet, and raise what it failed with.
 
         Args:
-            timeout: seconds. TimeoutError after that.
+            timeout: seconds. TimeoutError after that; SetupError for what is no number.
         """
+        check_timeout(timeout)
         try:
             async with asyncio.timeout(timeout):
                 error = await self._ended.get()

@@ -5,6 +5,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,13 @@ async def test_wrong_credentials_are_not_tried_again(
 async def test_an_address_that_is_none_is_refused(servers: str) -> None:
     with pytest.raises(SetupError, match="cannot connect to "):
         await NatsBroker(servers).connect()
+
+
+@pytest.mark.parametrize("servers", [4222, b"nats://u:secret@here", [b"nats://u:secret@here"], {1: 2}])
+def test_servers_that_are_no_text_are_refused_by_their_type(servers: Any) -> None:
+    with pytest.raises(SetupError, match="are a URL, or a list of URLs, not one of type ") as caught:
+        NatsBroker(servers)
+    assert "secret" not in str(caught.value)
 
 
 def test_the_servers_are_those_given_or_of_the_variable_or_local(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ async def test_a_stop_that_takes_too_long_says_what_it_left(
     await asyncio.wait_for(first.wait(), 10)
     await asyncio.wait_for(broker.stop(), 20)
     assert cancelled == [0]
-    assert f"stopped after 0.1 s with {MESSAGES} delivered messages not handled" in caplog.text
+    assert f"stopped with {MESSAGES} delivered messages not handled, graceful_timeout is 0.1 s" in caplog.text
 
 
 async def test_requests_of_a_handler_are_answered_while_it_stops(nats_url: str) -> None:
@@ -252,7 +252,7 @@ async def test_one_subscriber_that_is_stuck_is_cancelled_too(
         await asyncio.wait_for(first.wait(), 10)
         await asyncio.wait_for(subscriber.stop(), 20)
         await asyncio.wait_for(cancelled.wait(), 10)
-    assert "stopped after 0.1 s with 1 delivered messages not handled" in caplog.text
+    assert "stopped with 1 delivered messages not handled, graceful_timeout is 0.1 s" in caplog.text
 
 
 async def test_a_stop_without_a_server_ends_and_handles_what_came(nats_server: NatsServer) -> None:

@@ -7,6 +7,7 @@ from operator import attrgetter
 from weakref import WeakKeyDictionary
 
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
+from tidings.messaging.durations import check_timeout
 from tidings.messaging.errors import (
     NoRespondersError,
     NotConnectedError,
@@ -182,6 +183,7 @@ class MemoryAdapter(Adapter[MemorySource, MemoryDestination]):
         self, destination: MemoryDestination, body: bytes, headers: Mapping[str, str], timeout: float
     ) -> MemoryMessage:
         """Ask whoever listens to the subject; the first answer counts."""
+        check_timeout(timeout)
         server, subject = self.client, destination.subject
         if destination.headers:
             headers = {**destination.headers, **headers}

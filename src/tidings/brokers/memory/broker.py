@@ -6,6 +6,7 @@ from typing import Any, Unpack
 
 from tidings.messaging.batches import composed
 from tidings.messaging.broker import BrokerKeywords, BrokerOptions
+from tidings.messaging.durations import check_timeout
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
@@ -77,9 +78,11 @@ class MemoryBroker(SchedulingBroker[MemoryAdapter]):
         Raises:
             NotConnectedError: `connect` or `start` was not called.
             PublishError: the message has no JSON form, or the subject is none.
-            ValueError: the delay is negative.
+            SetupError: the delay is no number.
+            ValueError: it is negative.
         """
-        if not delay >= 0:
+        check_timeout(delay, "delay")
+        if delay < 0:
             raise ValueError(f"delay is seconds, at least 0, not {delay!r}")
         if self.publish_layers:
             outgoing = Outgoing(message, subject, dict(headers or {}), correlation_id)
@@ -124,6 +127,7 @@ class MemoryBroker(SchedulingBroker[MemoryAdapter]):
             timeout: seconds.
 
         Raises:
+            SetupError: the timeout is no number.
             RemoteError: the handler failed; it says how.
             RequestTimeoutError: no answer came in time.
             NoRespondersError: nobody listens to the subject.

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from tidings.messaging.acks import Settler
 from tidings.messaging.adapter import Adapter, Handle, Send, Stop
 from tidings.messaging.batches import Composed
+from tidings.messaging.durations import check_timeout
 from tidings.messaging.errors import (
     ConnectionLostError,
     NotConnectedError,
@@ -72,6 +73,8 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         logger: Logger,
         context: "ContextOptions | None" = None,
     ) -> None:
+        _check_servers(servers)
+        self._is_given = bool(servers)
         given = servers or os.environ.get(SERVERS_VARIABLE) or DEFAULT_SERVER
         self._servers = given.split(",") if isinstance(given, str) else list(given)
         self._options = _logging_callbacks(logger) | options
@@ -96,9 +99,11 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
     @property
     def advice(self) -> str:
         """What to do when there is no server."""
+        # Who was given servers does not read the variable.
+        without = "without servers " if self._is_given else ""
         return (
             "Start nats-server there, or say where it is: "
-            f"NatsBroker(servers), or the variable {SERVERS_VARIABLE}"
+            f"NatsBroker(servers), or {without}the variable {SERVERS_VARIABLE}"
         )
 
     @property
@@ -422,6 +427,7 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
         self, destination: NatsDestination, body: bytes, headers: Mapping[str, str], timeout: float
     ) -> NatsMessage:
         """Ask whoever listens to the subject; a service of ADR-32 too."""
+        check_timeout(timeout)
         if destination.headers:
             headers = {**destination.headers, **headers}
         try:
@@ -467,6 +473,14 @@ def _trouble_of(subscription: Subscription) -> str:
 def _one_line(text: str) -> str:
     """A header's value holds no line breaks (ADR-4)."""
     return " ".join(text.split())
+
+
+def _check_servers(servers: object) -> None:
+    several = isinstance(servers, Sequence) and all(isinstance(each, str) for each in servers)
+    if servers is not None and not several:
+        # What they are may hold a password, their type does not.
+        kind = type(servers).__name__
+        raise SetupError(f"the servers of a NatsBroker are a URL, or a list of URLs, not one of type {kind}")
 
 
 def _without_credentials(server: str) -> str:

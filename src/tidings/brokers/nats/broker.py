@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, cast, overload
 
 from tidings.messaging.batches import composed
 from tidings.messaging.broker import BrokerKeywords, BrokerOptions
+from tidings.messaging.durations import check_timeout
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
@@ -122,7 +123,7 @@ class NatsBroker(SchedulingBroker[NatsAdapter]):
             headers: sent along.
             reply_to: the subject for answers; not for a stream.
             correlation_id: by default that of the message being handled, else a new one.
-            timeout: seconds for the stream's acknowledgement; None is 5.
+            timeout: seconds for the stream's acknowledgement; None is 5. SetupError for what is no number.
             options: what the message asks of its stream: ``msg_id``, ``expected_last_seq``, ``ttl``,
                 ``schedule`` and more, see `tidings.nats.jetstream.PublishOptions`.
 
@@ -133,6 +134,8 @@ class NatsBroker(SchedulingBroker[NatsAdapter]):
         if not (stream or options or self.publish_layers or timeout is not None):
             await self.adapter.publish(subject, *self.compose(message, headers, correlation_id), reply_to)
             return None
+        if timeout is not None:
+            check_timeout(timeout)
         send: Callable[[bytes, Mapping[str, str]], Awaitable[Any]]
         if stream:
             if reply_to:
@@ -201,6 +204,8 @@ class NatsBroker(SchedulingBroker[NatsAdapter]):
         """
         if timeout is not None and not stream:
             raise TypeError("timeout: for a stream, so say stream=")
+        if timeout is not None:
+            check_timeout(timeout)
         batch = await composed(self, messages, subject, headers, correlation_id)
         if stream:
             return await self.adapter.publish_batch(subject, batch, stream, timeout) if batch else None
@@ -225,6 +230,7 @@ class NatsBroker(SchedulingBroker[NatsAdapter]):
             timeout: seconds.
 
         Raises:
+            SetupError: the timeout is no number.
             RemoteError: the other side failed; it says how.
             RequestTimeoutError: no answer came in time.
             NoRespondersError: nobody listens to the subject.

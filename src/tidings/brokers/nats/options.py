@@ -14,7 +14,7 @@ from tidings.messaging.option_types import check_types
 from tidings.nats import ConnectOptions
 from tidings.nats.core.options import DEFAULT_LIMITS
 from tidings.nats.errors import BadSubjectError
-from tidings.nats.wire import check_queue, check_subject, subject_matches
+from tidings.nats.wire import check_pattern, check_queue, check_subject, subject_matches
 
 from .option_types import SOURCE_OPTIONS
 from .subjects import SubjectPattern
@@ -184,6 +184,10 @@ class NatsSource(Source):
                 "a subscriber listens to a subject, to the keys of a bucket (kv_watch=) or to the objects "
                 "of a store (obj_watch=)"
             )
+        try:
+            check_pattern(self.pattern.subject)
+        except BadSubjectError as error:
+            raise SetupError(f"the subscriber of {self.subject!r}: {error}") from error
         if self.stream is None:
             self._refuse(_OF_STREAMS, "for messages of a stream: say stream=")
             self._check_queue()

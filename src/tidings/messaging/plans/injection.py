@@ -18,7 +18,7 @@ from ..bodies.payload import Payload, payload_for
 from ..endpoints import Decode
 from ..errors import SetupError
 from ..message import Message
-from ..params import MISSING, ContextMarker, DependsMarker, HeaderMarker, PathMarker
+from ..params import ContextMarker, DependsMarker, HeaderMarker, PathMarker
 from .signature import Parameter, Signature, describe, read_signature
 from .sources import (
     attribute_source,
@@ -167,7 +167,8 @@ def _is_given(parameter: Parameter, surroundings: Surroundings) -> bool:
 
 def _is_native(parameter: Parameter, surroundings: Surroundings) -> bool:
     wanted = get_origin(parameter.annotation) or parameter.annotation
-    return wanted is getattr(surroundings.message_type, "native_type", MISSING)
+    native = getattr(surroundings.message_type, "native_type", None)  # hooks have no message
+    return native is not None and wanted is native
 
 
 def _slot_of_type(parameter: Parameter, surroundings: Surroundings) -> int | None:

@@ -1,6 +1,7 @@
 """Publishing into streams: acknowledged, or an error."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,18 @@ async def test_a_publisher_waits_for_the_stream(nats_url: str, name: str, stream
             await broker.publisher("nowhere", stream=name).publish("text")
         with pytest.raises(SetupError, match="reply_to"):
             await broker.publisher("out", stream=name, reply_to="back").publish("text")
+
+
+async def test_a_timeout_that_is_none_is_refused_before_anything_is_sent(
+    nats_url: str, name: str, stream: Outside
+) -> None:
+    never: Any = "5s"
+    async with NatsBroker(nats_url) as broker:
+        with pytest.raises(SetupError, match=r"^timeout is a number of seconds, such as 0\.5, not '5s'"):
+            await broker.publish("refused", f"{name}.in", stream=name, timeout=never)
+        with pytest.raises(SetupError, match=r"^timeout is a number of seconds"):
+            await broker.publish_batch("refused", subject=f"{name}.in", stream=name, timeout=never)
+        assert (await broker.publish("first", f"{name}.in", stream=name)).seq == 1
 
 
 async def test_options_of_streams_need_one(nats_url: str) -> None:
