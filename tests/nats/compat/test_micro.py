@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from typing import Any
@@ -140,4 +141,24 @@ async def test_a_stats_handler_adds_data(door: Door, nats_url: str, name: str) -
     await service.add_endpoint(name="e", subject=name, handler=handle)
     assert service.stats().endpoints[0].data == {"of": "e"}
     await service.stop()
+    await nc.close()
+
+
+async def test_a_failure_that_nobody_waits_for_is_counted_once_and_reported(
+    door: Door, nats_url: str, name: str
+) -> None:
+    heard: asyncio.Queue[Exception] = asyncio.Queue()
+    micro = door.module("micro")
+    nc = await door.connect(nats_url, error_cb=heard.put)
+
+    async def handle(request: Any) -> None:
+        await request.respond(b"to nobody")
+
+    async with micro.service.Service(nc, micro.ServiceConfig(name=name, version="0.1.0")) as service:
+        await service.add_endpoint(name="e", subject=name, handler=handle)
+        await nc.publish(name)
+        async with asyncio.timeout(LIMIT):
+            await heard.get()
+        [stats] = service.stats().endpoints
+        assert (stats.num_requests, stats.num_errors) == (1, 1)
     await nc.close()

@@ -104,3 +104,17 @@ async def test_keys_and_watchers(door: Door, nats_url: str, name: str) -> None:
     await watcher.stop()
     await js.delete_key_value(name)
     await nc.close()
+
+
+async def test_a_purge_with_wildcards(door: Door, nats_url: str, name: str) -> None:
+    errors = door.module("js.errors")
+    nc = await door.connect(nats_url)
+    kv = await nc.jetstream(timeout=LIMIT).create_key_value(bucket=name, history=5)
+    for key in ("orders.1", "orders.2", "orders.2", "other"):
+        await kv.put(key, b"x")
+    assert await kv.purge("orders.*") is True
+    for key in ("orders.1", "orders.2"):
+        with pytest.raises(errors.NotFoundError):
+            await kv.get(key)
+    assert (await kv.get("other")).value == b"x"
+    await nc.close()

@@ -261,7 +261,9 @@ class KeyValue:
         return True
 
     async def purge(self, key: str, msg_ttl: float | None = None) -> bool:
-        """Delete a key and its history."""
+        """Delete a key and its history; with wildcards all keys that match, of which nothing is left then."""
+        if not {"*", ">"}.isdisjoint(key.split(".")):
+            return await self._js.purge_stream(self._stream, subject=f"{self._pre}{key}")
         headers = {KV_OP: KV_PURGE, "Nats-Rollup": MSG_ROLLUP_SUBJECT}
         await self._js.publish(f"{self._pre}{key}", headers=headers, msg_ttl=msg_ttl)
         return True

@@ -228,10 +228,13 @@ def _answering(handler: Handler) -> Callable[[NativeRequest], Awaitable[None]]:
         request = _Served(native)
         try:
             await handler(request)
-        except ServiceError as error:
-            await request.respond_error(error.code, error.description)
         except Exception as error:
-            await request.respond_error("500", repr(error))
+            if not native.reply:
+                raise  # nobody to tell: it is counted and reported
+            if isinstance(error, ServiceError):
+                await request.respond_error(error.code, error.description)
+            else:
+                await request.respond_error("500", repr(error))
 
     return answer
 
