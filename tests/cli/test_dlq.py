@@ -206,6 +206,7 @@ def test_a_purge_asks(dlq: Dlq, monkeypatch: pytest.MonkeyPatch) -> None:
     ("args", "words"),
     [
         (("list", "not.there"), "there is no stream 'not.there'"),
+        (("list", "not there"), "dead letters of 'not there': "),
         (("list", "x", "--seq", "a"), "--seq 'a' is not of the form"),
         (("replay", "x", "--seq", "3-2"), "sequences"),
         (("purge", "x", "--origin", "a b", "--yes"), "origin"),

@@ -420,8 +420,10 @@ class NatsAdapter(Adapter[NatsSource | NatsEndpoint, NatsDestination]):
             await self.client.publish(subject, body, reply_to, headers)
         except Error as error:
             raise translated(error) from error
-        except TypeError as error:  # a subject that is no text
-            raise PublishError(str(error)) from error
+        except TypeError as error:  # a subject that is no text, which both wire cores say in their own words
+            kind = type(subject).__name__
+            text = str(error) if isinstance(subject, str) else f"the subject must be a str, not {kind}"
+            raise PublishError(text) from error
 
     async def request(
         self, destination: NatsDestination, body: bytes, headers: Mapping[str, str], timeout: float

@@ -161,7 +161,7 @@ class DeadLetters:
         """Those of the stream of this name, or of the dead-letter address of a subscriber.
 
         Raises:
-            SetupError: there is no such stream, and none has the address.
+            SetupError: there is no such stream, and none or several have the address.
         """
         with _translated():
             try:
@@ -174,6 +174,8 @@ class DeadLetters:
                 raise SetupError(
                     f"there is no stream {where!r}, and none that stores what is published to {where!r}"
                 ) from error
+            except ConfigError as error:  # no subject either, or one of several streams
+                raise SetupError(f"dead letters of {where!r}: {error}") from error
             return cls(client, jetstream, await jetstream.stream(name), where)
 
     async def select(self, selection: Selection) -> AsyncIterator[DeadLetter]:
