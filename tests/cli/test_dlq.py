@@ -211,7 +211,7 @@ def test_a_purge_asks(dlq: Dlq, monkeypatch: pytest.MonkeyPatch) -> None:
         (("replay", "x", "--seq", "3-2"), "sequences"),
         (("purge", "x", "--origin", "a b", "--yes"), "origin"),
     ],
-    ids=["stream", "no-number", "order", "origin"],
+    ids=["stream", "no-subject", "no-number", "order", "origin"],
 )
 def test_what_cannot_be(dlq: Dlq, args: tuple[str, ...], words: str) -> None:
     assert dlq(*args) == Exit.USAGE
