@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM: the first one stops, whenever it comes, the second one ends the process."""
 
 import asyncio
+import contextvars
 import signal
 import socket
 import subprocess
@@ -174,3 +175,17 @@ def test_an_app_runs_in_a_thread_without_signals() -> None:
     thread.start()
     thread.join(LIMIT)
     assert calls == ["closed"]
+
+
+async def test_what_a_signal_causes_has_nothing_of_whom_it_interrupts() -> None:
+    of_handler: contextvars.ContextVar[str] = contextvars.ContextVar("of_handler", default="nobody's")
+    seen: asyncio.Queue[str] = asyncio.Queue()
+    with stop_signals(asyncio.get_running_loop(), lambda number: seen.put_nowait(of_handler.get())):
+
+        async def handler() -> None:
+            of_handler.set("a message's")
+            signal.raise_signal(signal.SIGINT)
+
+        await asyncio.create_task(handler())
+        async with asyncio.timeout(LIMIT):
+            assert await seen.get() == "nobody's"

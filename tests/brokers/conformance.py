@@ -28,6 +28,7 @@ from tidings import (
     NoRespondersError,
     NotConnectedError,
     Path,
+    PublishError,
     RemoteError,
     RequestTimeoutError,
     Retry,
@@ -42,6 +43,45 @@ MANY = 100
 
 class Conformance(Around):
     """Delivery, order, addresses, queue groups, injection, life and stop."""
+
+    async def test_a_failure_that_is_no_exception_does_not_end_the_subscriber(self) -> None:
+        class Odd(BaseException):
+            """As what `pytest.fail` raises."""
+
+        seen = Seen[int]()
+        async with self.broker(logger=None) as broker:
+
+            @self.subscriber(broker, "in")
+            async def handler(number: int) -> None:
+                if number == 1:
+                    raise Odd
+                seen.add(number)
+
+            await broker.start()
+            for number in (1, 2, 3):
+                await self.publish(broker, number, "in")
+            assert await seen.until(2) == [2, 3]
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"headers": "x"},
+            {"headers": {"a": 1}},
+            {"correlation_id": 3},
+            {"correlation_id": "a\nb: c"},
+        ],
+        ids=["headers", "header", "correlation-id", "two-lines"],
+    )
+    async def test_what_is_no_part_of_a_message_is_refused(self, options: dict[str, Any]) -> None:
+        async with self.broker() as broker:
+            seen = self.seen(broker, "in", int)
+            await broker.start()
+            with pytest.raises(PublishError):
+                await self.publish(broker, 1, "in", **options)
+            with pytest.raises(PublishError, match="must be a str, not dict"):
+                await broker.publish(self.address("in"), {"id": 1})  # the other way round
+            await self.publish(broker, 2, "in")
+            assert await seen.until(1) == [2]
 
     async def test_an_address_that_is_none_is_refused_as_soon_as_it_is_used(self) -> None:
         async with self.broker() as broker:

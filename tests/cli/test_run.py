@@ -289,3 +289,13 @@ def test_a_server_lost_for_good_ends_it_with_what_to_do(start, module) -> None:
     assert "--embedded" not in command.err
     assert "Traceback" not in command.err
     assert command.out() == "shut down\n"
+
+
+def test_what_the_users_code_says_when_it_exits_is_shown(start, module) -> None:
+    module(
+        "main", 'import sys\nfrom tidings import App\napp = App(on_startup=[lambda: sys.exit("no config")])'
+    )
+    command = start("run", "main:app")
+    assert command.end() == Exit.APP_FAILED
+    assert "no config\n" in command.err
+    assert "Traceback" not in command.err

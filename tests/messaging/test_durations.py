@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tidings.messaging.durations import check_timeout, to_seconds
+from tidings.messaging.durations import check_seconds, check_timeout, to_seconds
 from tidings.messaging.errors import SetupError
 
 
@@ -63,3 +63,10 @@ def test_a_timeout(value: float) -> None:
 def test_a_timeout_that_nothing_can_wait_for_is_refused(value: Any) -> None:
     with pytest.raises(SetupError, match=r"^timeout is a number of seconds, such as 0\.5, not "):
         check_timeout(value)
+
+
+@pytest.mark.parametrize("value", ["1s", None, True, -1, float("nan"), float("inf")], ids=repr)
+def test_a_wait_that_is_none_is_refused(value: Any) -> None:
+    check_seconds(0, "delay")
+    with pytest.raises(ValueError, match=r"^delay is seconds, at least 0, not "):
+        check_seconds(value, "delay")

@@ -23,14 +23,28 @@ def test_jitter_is_a_share_and_never_goes_beyond_the_most() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"attempts": 0}, {"backoff": -1}, {"max_delay": -1}, {"jitter": 2}, {"jitter": -0.1}]
+    "options",
+    [
+        {"attempts": 0},
+        {"attempts": "3"},
+        {"attempts": 2.5},
+        {"backoff": -1},
+        {"backoff": "1s"},
+        {"max_delay": -1},
+        {"jitter": 2},
+        {"jitter": -0.1},
+        {"jitter": "x"},
+        {"on": "ValueError"},
+        {"on": [ValueError]},
+        {"on": (ValueError, 3)},
+    ],
 )
 def test_what_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Retry(**options)
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"timeout": -1}])
+@pytest.mark.parametrize("options", [{"size": 0}, {"size": "3"}, {"timeout": -1}, {"timeout": "1s"}])
 def test_a_batch_that_cannot_be(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Batch(**options)

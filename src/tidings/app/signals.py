@@ -7,6 +7,7 @@ import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import copy_context
 from types import FrameType
 
 __all__ = ["stop_signals"]
@@ -23,6 +24,9 @@ def stop_signals(loop: AbstractEventLoop, on_first: Callable[[signal.Signals], o
         yield
         return
     signalled = False
+    context = (
+        copy_context()
+    )  # not that of whom the signal interrupts: a handler, whose message it is not about
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal signalled
@@ -31,7 +35,7 @@ def stop_signals(loop: AbstractEventLoop, on_first: Callable[[signal.Signals], o
                 os.write(2, b"second signal: ended before the stop was complete\n")
             os._exit(128 + number)
         signalled = True
-        loop.call_soon_threadsafe(on_first, signal.Signals(number))
+        loop.call_soon_threadsafe(on_first, signal.Signals(number), context=context)
 
     with ExitStack() as restore:
         restore.enter_context(_woken_by_signals(loop))

@@ -1,6 +1,7 @@
 """The commands, their options, and what is said when one fails."""
 
 import platform
+import sys
 from typing import Annotated
 
 import typer
@@ -25,6 +26,8 @@ def run_command_line(args: list[str] | None) -> int:
     try:
         return exit_code_of(lambda: commands(args, prog_name="tidings"))
     except SystemExit as end:  # how typer ends, after its own messages
+        if isinstance(end.code, str):  # of the user's own `sys.exit("why")`
+            print(end.code, file=sys.stderr)
         return end.code if isinstance(end.code, int) else Exit.APP_FAILED
 
 

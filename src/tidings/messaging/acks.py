@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Mapping
 from enum import Enum
 from typing import Any
 
+from .durations import check_seconds
+
 __all__ = [
     "AckMessage",
     "AckPolicy",
@@ -71,8 +73,8 @@ class NackMessage(Verdict):
     """
 
     def __init__(self, delay: float | None = None) -> None:
-        if delay is not None and not delay >= 0:
-            raise ValueError(f"delay is seconds, at least 0, not {delay!r}")
+        if delay is not None:
+            check_seconds(delay, "delay")
         super().__init__("to be delivered again" if delay is None else f"to be delivered again in {delay} s")
         self.delay = delay
 

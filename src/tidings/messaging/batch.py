@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .durations import check_seconds
+
 __all__ = ["Batch"]
 
 
@@ -18,7 +20,6 @@ class Batch:
     timeout: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size is at least 1, not {self.size!r}")
-        if not self.timeout >= 0:
-            raise ValueError(f"timeout is seconds, at least 0, not {self.timeout!r}")
+        if type(self.size) is not int or self.size < 1:
+            raise ValueError(f"size is a whole number, at least 1, not {self.size!r}")
+        check_seconds(self.timeout, "timeout")

@@ -15,7 +15,7 @@ from .context import ContextRepo
 from .correlation import new_correlation_id
 from .durations import check_timeout
 from .endpoints import Decode, Destination, Encode
-from .errors import BrokerConnectionError, BrokerRefusedError, SetupError
+from .errors import BrokerConnectionError, BrokerRefusedError, PublishError, SetupError
 from .exceptions import ExceptionMiddleware, FunctionT
 from .health import Health, SubscriberHealth
 from .logs import DEFAULT, logger_for
@@ -403,10 +403,16 @@ class Broker(Generic[AdapterT]):
         if not correlation_id:
             message = current_message()
             correlation_id = message.correlation_id if message else new_correlation_id()
+        elif type(correlation_id) is not str or "\n" in correlation_id or "\r" in correlation_id:
+            raise PublishError(f"the correlation id is a text of one line, not {correlation_id!r}")
         composed = {"correlation_id": correlation_id}
         if content_type and not (headers and "Content-Type" in headers):
             composed["content-type"] = content_type
         if headers:
+            if type(headers) is not dict and not isinstance(headers, Mapping):
+                raise PublishError(
+                    f"headers are a dict of str to str, not one of type {type(headers).__name__}"
+                )
             self.adapter.check_headers(headers)
             composed.update(headers)
         return body, composed

@@ -42,6 +42,9 @@ class Dedupe:
     def __post_init__(self) -> None:
         to_seconds(self.ttl, "ttl of a Dedupe")
         to_seconds(self.lease, "lease of a Dedupe")
+        store: object = self.store
+        if isinstance(store, type) or not callable(getattr(store, "open", None)):
+            raise SetupError(f"store of a Dedupe holds marks, such as MemoryMarks(), not {store!r}")
         if self.missing not in ("refuse", "handle"):
             raise SetupError(f'missing of a Dedupe is "refuse" or "handle", not {self.missing!r}')
         if isinstance(self.key, str):

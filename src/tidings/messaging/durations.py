@@ -6,7 +6,7 @@ from math import isfinite
 
 from .errors import SetupError
 
-__all__ = ["Duration", "check_timeout", "to_seconds"]
+__all__ = ["Duration", "check_seconds", "check_timeout", "to_seconds"]
 
 Duration = float | str | timedelta
 """Seconds, a timedelta, or a text of numbers with units: "250ms", "30s", "5m", "1h30m", "7d"."""
@@ -54,3 +54,9 @@ def check_timeout(value: object, name: str = "timeout") -> None:
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not -_LONGEST <= value <= _LONGEST:
         raise SetupError(f"{name} is a number of seconds, such as 0.5, not {value!r}")
+
+
+def check_seconds(value: object, name: str) -> None:
+    """Refuse what is no wait, for who is made of it: ValueError."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LONGEST:
+        raise ValueError(f"{name} is seconds, at least 0, not {value!r}")

@@ -112,7 +112,10 @@ class Message(ABC, Generic[NativeT]):
         """Say that it is done; does nothing where it is settled, as do the next three."""
 
     async def nack(self, delay: float | None = None) -> None:
-        """Say that it is not done and shall come again, after so many seconds; None is at once."""
+        """Say that it is not done and shall come again, after so many seconds; None is at once.
+
+        ValueError for a delay that is none.
+        """
 
     async def reject(self, reason: str = "") -> None:
         """Say that it is not done and shall not come again."""

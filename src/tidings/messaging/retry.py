@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from random import uniform
 
+from .durations import check_seconds
+
 __all__ = ["IN_PLACE", "Retry"]
 
 _MOST_DOUBLINGS = 64  # beyond any delay that makes sense, and within what a float holds
@@ -28,13 +30,16 @@ class Retry:
     on: type[BaseException] | tuple[type[BaseException], ...] = Exception
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError(f"attempts is at least 1, not {self.attempts!r}")
-        for name in ("backoff", "max_delay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is seconds, at least 0, not {getattr(self, name)!r}")
-        if not 0 <= self.jitter <= 1:
+        if type(self.attempts) is not int or self.attempts < 1:
+            raise ValueError(f"attempts is a whole number, at least 1, not {self.attempts!r}")
+        check_seconds(self.backoff, "backoff")
+        check_seconds(self.max_delay, "max_delay")
+        if not (isinstance(self.jitter, int | float) and 0 <= self.jitter <= 1):
             raise ValueError(f"jitter is a share, 0 to 1, not {self.jitter!r}")
+        kinds: object = self.on
+        for kind in kinds if isinstance(kinds, tuple) else (kinds,):
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise ValueError(f"on is a type of exception, or a tuple of them, not {self.on!r}")
 
     def delay(self, attempt: int) -> float:
         """Seconds to wait after so many tries have failed."""

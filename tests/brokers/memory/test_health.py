@@ -5,8 +5,8 @@ from tidings.brokers.memory import MemoryBroker
 
 
 async def test_a_worker_that_has_ended_is_told() -> None:
-    class Ended(BaseException):
-        pass
+    class Ended(GeneratorExit):
+        """As what closes a coroutine: no failure of a handler."""
 
     async with MemoryBroker() as broker:
 

@@ -16,6 +16,7 @@ from tidings.messaging.params import (
     Header,
     HeaderMarker,
     Logger,
+    Path,
     PathMarker,
 )
 from tidings.messaging.plans.signature import Parameter, describe, read_signature
@@ -102,3 +103,15 @@ def test_an_annotation_that_cannot_be_resolved_is_refused_by_name() -> None:
 def test_functions_are_described_by_module_and_name() -> None:
     assert describe(dependency) == f"{__name__}.dependency"
     assert describe(functools.partial(dependency)).endswith("partial")
+
+
+@pytest.mark.parametrize("marker", [Depends, Context, Header, Path], ids=lambda marker: marker.__name__)
+def test_a_marker_that_is_not_called_is_refused(marker: Any) -> None:
+    def default(x: int = marker) -> None: ...
+    def annotated(x: Annotated[int, marker]) -> None: ...
+
+    for function in (default, annotated):
+        with pytest.raises(
+            SetupError, match=rf"has {marker.__name__} itself: call it, {marker.__name__}\(…\)"
+        ):
+            read_signature(function)

@@ -7,11 +7,14 @@ from typing import Any, Unpack
 from tidings.messaging.batches import composed
 from tidings.messaging.broker import BrokerKeywords, BrokerOptions
 from tidings.messaging.durations import check_timeout
+from tidings.messaging.errors import PublishError
 from tidings.messaging.logs import logger_for
 from tidings.messaging.middleware import Outgoing
 from tidings.messaging.publisher import PublisherMethod
 from tidings.messaging.schedules.scheduling import SchedulingBroker
 from tidings.messaging.subscriber import SubscriberMethod
+from tidings.nats.errors import BadSubjectError
+from tidings.nats.wire import check_subject
 
 from .adapter import MemoryAdapter
 from .message import MemoryMessage
@@ -84,6 +87,8 @@ class MemoryBroker(SchedulingBroker[MemoryAdapter]):
         check_timeout(delay, "delay")
         if delay < 0:
             raise ValueError(f"delay is seconds, at least 0, not {delay!r}")
+        if reply_to:
+            _check_reply(reply_to)
         if self.publish_layers:
             outgoing = Outgoing(message, subject, dict(headers or {}), correlation_id)
             send = partial(self.adapter.publish, subject, reply_to=reply_to, delay=delay)
@@ -141,3 +146,10 @@ class MemoryBroker(SchedulingBroker[MemoryAdapter]):
             return answer
         body, composed = self.compose(message, headers, correlation_id)
         return await self.adapter.request(destination, body, composed, timeout)
+
+
+def _check_reply(subject: str) -> None:
+    try:
+        check_subject(subject, "reply subject")
+    except (BadSubjectError, TypeError) as error:
+        raise PublishError(str(error)) from error

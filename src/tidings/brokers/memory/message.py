@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from tidings.messaging.durations import check_seconds
 from tidings.messaging.message import Message
 from tidings.messaging.subjects import SubjectPattern
 
@@ -64,8 +65,8 @@ class MemoryMsg:
 
     async def nack(self, delay: float | None = None) -> None:
         """Say that it shall come again, after so many seconds; None is at once."""
-        if delay is not None and not delay >= 0:
-            raise ValueError(f"delay is seconds, at least 0, not {delay!r}")
+        if delay is not None:
+            check_seconds(delay, "delay")
         inbox, self.inbox = self.inbox, None
         if inbox is not None:
             inbox.take_back(self, delay or 0.0)

@@ -121,7 +121,10 @@ class MemoryServer:
 
         0 when nobody got it. PublishError for a subject that is none.
         """
-        route = self._routes.get(subject)
+        try:
+            route = self._routes.get(subject)
+        except TypeError:  # a list, a dict: what nobody could have published to
+            raise PublishError(f"the subject must be a str, not {type(subject).__name__}") from None
         if route is None:
             if (waiting := self._replies.pop(subject, None)) is not None:
                 if not waiting.done():

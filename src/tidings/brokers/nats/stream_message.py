@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tidings.messaging.acks import Settler
+from tidings.messaging.durations import check_seconds
 from tidings.nats import Error, ProtocolError
 from tidings.nats.jetstream import JetStream, JetStreamMsg
 from tidings.nats.jetstream.errors import MsgAlreadyAckdError
@@ -71,6 +72,8 @@ class NatsStreamMessage(NatsMessage):
 
     async def nack(self, delay: float | None = None) -> None:
         """Say that it is not done and shall come again, after so many seconds; None is at once."""
+        if delay is not None:
+            check_seconds(delay, "delay")
         await _tell(self.raw.nak(delay))
 
     async def reject(self, reason: str = "") -> None:

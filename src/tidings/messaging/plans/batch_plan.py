@@ -23,7 +23,7 @@ from ..middleware import consume_through
 from ..params import MISSING
 from .handling import handling
 from .injection import Surroundings, payload_parameters, with_injection
-from .outcome import FAILURES, Outcome
+from .outcome import Outcome, pass_on
 from .settling import Settling
 from .signature import Parameter, Signature
 
@@ -108,7 +108,8 @@ def batch_run(
             here.native, here.made = valid, None
             try:
                 await handle(values, valid)
-            except FAILURES as error:
+            except BaseException as error:
+                pass_on(error)
                 await settling.fail_all(valid, message_of, error)
                 return False
             await settling.after(valid)

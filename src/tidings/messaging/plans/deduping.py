@@ -42,7 +42,7 @@ from ..errors import ContextError, FieldError, ValidationError
 from ..marks import Marks
 from ..message import Message
 from .handling import Handling, handling
-from .outcome import FAILURES, Outcome
+from .outcome import Outcome, pass_on
 
 __all__ = ["HANDLED_BEFORE", "Deduping"]
 
@@ -134,7 +134,8 @@ class Deduping:
             try:
                 if self._claim is None:
                     await self._take(native, here.message())
-            except FAILURES as error:
+            except BaseException as error:
+                pass_on(error)
                 if isinstance(error, AckMessage):
                     await self._pass_over(here.message(), answers)
                 return await fail(error)

@@ -15,7 +15,7 @@ any other              500     the name of its type; its text stays in our log
 `AckMessage` and `SkipMessage` are no failures, and nobody is told of them.
 """
 
-from asyncio import CancelledError, current_task
+from asyncio import current_task
 from collections.abc import Sequence
 from dataclasses import dataclass
 from logging import ERROR, WARNING, Logger
@@ -32,7 +32,6 @@ from ..response import Response
 from .handling import Handling
 
 __all__ = [
-    "FAILURES",
     "Encoders",
     "Outcome",
     "are_cancelled",
@@ -41,11 +40,10 @@ __all__ = [
     "log_end",
     "log_failure",
     "log_try",
+    "pass_on",
 ]
 
-FAILURES = (Exception, CancelledError)
-"""What a handler may fail with. It gets CancelledError also from something else that it awaits."""
-
+_ENDS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 _HEAD = 200  # bytes of a payload that a log shows: enough to recognize it
 
 
@@ -235,3 +233,13 @@ def are_cancelled() -> bool:
     """Whether it is the current task that is to end."""
     task = current_task()
     return task is None or task.cancelling() > 0
+
+
+def pass_on(error: BaseException) -> None:
+    """Raise what is for the program, and no failure of a handler.
+
+    All else is one: a CancelledError too, which a handler also gets from something else that it awaits, and
+    other children of BaseException, such as what `pytest.fail` raises. They would end who delivers to it.
+    """
+    if isinstance(error, _ENDS):
+        raise error

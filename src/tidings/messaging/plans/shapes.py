@@ -33,7 +33,7 @@ from ..message import Message
 from ..middleware import Consume, consume_through
 from .handling import Handling, handling
 from .injection import Surroundings, payload_of, with_injection
-from .outcome import FAILURES, Outcome
+from .outcome import Outcome, pass_on
 from .signature import Signature
 
 __all__ = ["Fail", "Run", "Shaping", "filtered", "logged", "shaped"]
@@ -101,7 +101,8 @@ def _raw(plan: Shaping) -> Run:
             result = await call(body_of(native))
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
-        except FAILURES as error:
+        except BaseException as error:
+            pass_on(error)
             return await fail(error)
         return True
 
@@ -125,7 +126,8 @@ def _whole(plan: Shaping, payload: Payload, read_body: Callable[[bytes], Any]) -
             result = await call(value)
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
-        except FAILURES as error:
+        except BaseException as error:
+            pass_on(error)
             return await fail(error)
         return True
 
@@ -149,7 +151,8 @@ def _fields(plan: Shaping, payload: Payload, read_body: Callable[[bytes], Any]) 
             result = await call(*values)
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
-        except FAILURES as error:
+        except BaseException as error:
+            pass_on(error)
             return await fail(error)
         return True
 
@@ -173,7 +176,8 @@ def _injected(plan: Shaping, signature: Signature, surroundings: Surroundings, p
             result = await (overridden if overrides else invoke)(message)
             if (publishes and result is not None) or (replies and reply_of(native)):
                 await deliver(result)
-        except FAILURES as error:
+        except BaseException as error:
+            pass_on(error)
             return await fail(error)
         return True
 
@@ -221,7 +225,8 @@ def _scoped(plan: Shaping, consume: Callable[[Message[Any]], Awaitable[None]]) -
         here.made = message = message_of(native)
         try:
             await consume(message)
-        except FAILURES as error:
+        except BaseException as error:
+            pass_on(error)
             return await fail(error)
         return True
 
@@ -251,7 +256,8 @@ def filtered(
         here.native, here.made = native, None
         try:
             run = await choose(here.message())
-        except FAILURES as error:
+        except BaseException as error:
+            pass_on(error)
             return await fail(error)
         return await run(native)
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin
 
 from ..errors import SetupError
-from ..params import MISSING, Marker
+from ..params import MISSING, Context, Depends, Header, Marker, Path
 
 __all__ = ["Parameter", "Signature", "describe", "read_signature"]
+
+
+_MARKERS = (Depends, Context, Header, Path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,12 @@ def _or_missing(found: Any) -> Any:
 def _parameter(found: inspect.Parameter, function: Callable[..., Any]) -> Parameter:
     annotation, markers = _split(_or_missing(found.annotation))
     default = _or_missing(found.default)
+    for each in (default, *_extras(found.annotation)):
+        if any(each is marker for marker in _MARKERS):
+            raise SetupError(
+                f"parameter {found.name!r} of {describe(function)} has {each.__name__} itself: call it, "
+                f"{each.__name__}(…)"
+            )
     if isinstance(default, Marker):
         markers, default = [*markers, default], MISSING
     if len(markers) > 1:
@@ -87,6 +96,10 @@ def _parameter(found: inspect.Parameter, function: Callable[..., Any]) -> Parame
         markers[0] if markers else None,
         found.kind is found.KEYWORD_ONLY,
     )
+
+
+def _extras(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
 
 
 def _split(annotation: Any) -> tuple[Any, list[Marker]]:

@@ -20,7 +20,7 @@ from ..params import MISSING
 from ..plans.handling import Handling, handling
 from ..plans.in_place import InPlace
 from ..plans.injection import Surroundings, is_async, payload_parameters, with_injection
-from ..plans.outcome import FAILURES, Encoders
+from ..plans.outcome import Encoders, pass_on
 from ..plans.pauses import Pauses
 from ..plans.plan import check_handler, surroundings_of
 from ..plans.scoped import outcome_for
@@ -137,7 +137,8 @@ def schedule_plan(
         here.native, here.made = native, None
         try:
             await consume(here.message())
-        except FAILURES as error:
+        except BaseException as error:
+            pass_on(error)
             return await fail(error)
         return True
 
