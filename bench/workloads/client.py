@@ -126,4 +126,5 @@ async def _with_responder(driver: ClientDriver, url: str):
     responder, requester = await driver.connect(url), await driver.connect(url)
     await driver.serve(responder, SUBJECT)
     await responder.flush()
+    await responder.flush()  # nats-py may write its first PING before what it gathered, the subscription
     return requester
