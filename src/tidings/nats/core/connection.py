@@ -15,7 +15,14 @@ from tidings.nats.core.callbacks import check_loop
 from tidings.nats.core.inbox import new_inbox
 from tidings.nats.core.inbox_requests import ReplyStream, is_empty
 from tidings.nats.core.lifeline import Lifeline
-from tidings.nats.core.options import DEFAULT_LIMITS, LimitPolicy, MsgCallback, OrderedBy, SubscriptionLimits
+from tidings.nats.core.options import (
+    DEFAULT_LIMITS,
+    LimitPolicy,
+    MsgCallback,
+    OrderedBy,
+    SubscriptionLimits,
+    check_timeout,
+)
 from tidings.nats.core.reconnect import Move
 from tidings.nats.core.requests import Replies
 from tidings.nats.core.subscription import Subscription
@@ -98,6 +105,8 @@ class Connection(Lifeline):
             BadSubjectError, BadHeaderError, MaxPayloadError, ConnectionClosedError: as `publish`.
         """
         check_loop(self._loop)
+        if timeout.__class__ is not float:
+            check_timeout(timeout)
         if old_style:
             self._check_open()
             return await self._asker.ask(self.new_inbox(), subject, payload, timeout, headers)
@@ -209,6 +218,7 @@ class Connection(Lifeline):
             FlushTimeoutError: it did not confirm within `timeout` seconds.
             ConnectionReconnectingError, ConnectionClosedError: there is no server to ask.
         """
+        check_timeout(timeout)
         link = self._connected_link()
         pong = link.expect_pong(self._writer.gathered)
         self._writer.encoder.ping()
@@ -241,6 +251,7 @@ class Connection(Lifeline):
                 is lost; the client is closed.
             ConnectionClosedError: it is closed already.
         """
+        check_timeout(timeout)
         self._check_open()
         limit = self.options.drain_timeout if timeout is None else timeout
         if self._subscriptions.runs_in(asyncio.current_task()):

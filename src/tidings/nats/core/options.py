@@ -31,6 +31,7 @@ __all__ = [
     "Text",
     "Transport",
     "WebSocketHeaders",
+    "check_timeout",
 ]
 
 Callback: TypeAlias = Callable[[], "Awaitable[object] | object"]
@@ -312,6 +313,8 @@ class SubscriptionLimits(Record):
         if self.policy not in _POLICIES:
             raise ValueError(f"limit_policy is one of {', '.join(_POLICIES)}, not {self.policy!r}")
         for name, value in (("pending_msgs_limit", self.msgs), ("pending_bytes_limit", self.bytes)):
+            if not isinstance(value, int):
+                raise TypeError(f"{name} is a whole number, not {value!r}; 0 is no limit")
             if value < 0:
                 raise ValueError(f"{name} cannot be negative: {value!r}; 0 is no limit")
 
@@ -327,6 +330,13 @@ _POLICIES: dict[LimitPolicy, int] = {
     "block": BLOCK,
     "error": ERROR,
 }
+
+
+def check_timeout(timeout: object) -> None:
+    """Refuse what nothing can wait for, before anything is sent. TypeError."""
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float)):
+        raise TypeError(f"a timeout is a number of seconds, or None, not {timeout!r}")
+
 
 DEFAULT_LIMITS = SubscriptionLimits(msgs=512 * 1024, bytes=128 * 1024 * 1024)
 """Those of nats-py."""

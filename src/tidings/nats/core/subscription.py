@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from tidings.nats.core.callbacks import is_coroutine_function, start_task
 from tidings.nats.core.iteration import BATCH, Iteration
-from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits
+from tidings.nats.core.options import MsgCallback, OrderedBy, SubscriptionLimits, check_timeout
 from tidings.nats.core.workers import Crew
 from tidings.nats.errors import (
     BadSubscriptionError,
@@ -239,6 +239,7 @@ class Subscription(Route):
             raise BadSubscriptionError(self._HAS_CALLBACK.format(self.subject))
         if (message := self.take()) is not None:
             return message
+        check_timeout(timeout)
         try:
             async with asyncio.timeout(timeout):
                 while (message := self.take()) is None:
@@ -296,6 +297,7 @@ class Subscription(Route):
             DrainTimeoutError: messages were left; the text says how many.
             BadSubscriptionError, ConnectionClosedError: it is closed already.
         """
+        check_timeout(timeout)
         self._check_open()
         self.start_draining()
         limit = self._home.drain_timeout if timeout is None else timeout

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from tidings.nats.core.connection import Connection
-from tidings.nats.core.options import SubscriptionLimits
+from tidings.nats.core.options import SubscriptionLimits, check_timeout
 from tidings.nats.core.requests import is_no_responders
 from tidings.nats.core.subscription import Subscription
 from tidings.nats.errors import Error, PermissionsError, ProtocolError
@@ -120,6 +120,7 @@ class Acks(Subscription):
         Raises:
             NoStreamResponseError, ApiError, UnconfirmedError, and what `Encoder.publish` raises.
         """
+        check_timeout(timeout)
         deadline = monotonic() + timeout
         while True:
             reply, future = self.post(subject, payload, headers, deadline, in_batch)

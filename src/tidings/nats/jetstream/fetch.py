@@ -16,6 +16,7 @@ from tidings.nats.jetstream.errors import (
 from tidings.nats.jetstream.message import JetStreamMsg
 from tidings.nats.jetstream.pull import PAUSE, Priority, Puller, Source
 from tidings.nats.jetstream.statuses import Verdict
+from tidings.nats.jetstream.times import to_seconds
 
 __all__ = ["UNBOUNDED", "Fetch"]
 
@@ -51,6 +52,7 @@ class Fetch(Puller):
         no_wait: bool = False,
         heartbeat: float | None = None,
     ) -> None:
+        timeout = to_seconds(timeout, "timeout")
         if batch < 1 or max_bytes < 0 or not timeout > 0:
             raise ConfigError(f"a fetch of {batch} messages and {max_bytes} bytes in {timeout} s")
         if heartbeat is None:
