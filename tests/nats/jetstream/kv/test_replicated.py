@@ -68,7 +68,9 @@ async def test_a_watcher_goes_on_with_another_leader(cluster: NatsCluster, name:
             assert set(acknowledged) <= set(stored)
             seen: list[int] = []
             while len(seen) < len(stored):
-                entry = await watcher.updates(timeout=30)
+                # A pull that is lost with the leader costs two heartbeats, a request for another consumer
+                # the timeout of the context.
+                entry = await watcher.updates(timeout=90)
                 assert entry is not None
                 seen.append(entry.revision)
             assert seen == stored
