@@ -14,12 +14,15 @@ if [ -z "$python" ]; then
     python=${python:-$default}
 fi
 
+# Ours is that of the tests for this version, see scripts/test.sh.
+ours=.venv-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 # An environment of another interpreter is made anew.
-for venv in .venv-bench .venv-peers; do
+for venv in "$ours" .venv-peers; do
     [ "$(cat "$venv/made-with" 2>/dev/null)" = "$python" ] || rm -rf "$venv"
 done
-scripts/setup-venv.sh .venv-bench "$python" test
-echo "$python" >.venv-bench/made-with
+scripts/setup-venv.sh "$ours" "$python" test
+touch "$ours/.ready-test"
+echo "$python" >"$ours/made-with"
 [ -x .venv-peers/bin/pip ] || "$python" -m venv .venv-peers
 .venv-peers/bin/pip install -q --disable-pip-version-check -r bench/peers.txt
 echo "$python" >.venv-peers/made-with
@@ -36,4 +39,4 @@ if [ -n "${BENCH_SHORT:-}" ]; then
 elif [ $# = 0 ]; then
     set -- --output bench/results.md
 fi
-exec .venv-bench/bin/python -m bench.run --ours .venv-bench/bin/python --peers .venv-peers/bin/python "$@"
+exec "$ours/bin/python" -m bench.run --ours "$ours/bin/python" --peers .venv-peers/bin/python "$@"
