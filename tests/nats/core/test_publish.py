@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tidings.nats import (
     MaxPayloadError,
     connect,
 )
+from tidings.nats.server import NatsServer
 from tidings.nats.wire import MAX_PAYLOAD
 
 
@@ -160,14 +162,21 @@ REFUSED: list[tuple[str, type[Exception], dict[str, Any]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def undisturbed() -> Iterator[str]:
+    """The URL of a server where nobody else publishes."""
+    with NatsServer() as server:
+        yield server.url
+
+
 @pytest.mark.parametrize(
     ("error", "arguments"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED]
 )
 async def test_what_is_refused_leaves_the_connection_as_it_was(
-    nats_url: str, error: type[Exception], arguments: dict[str, Any]
+    undisturbed: str, error: type[Exception], arguments: dict[str, Any]
 ) -> None:
     complaints = Gathered()
-    async with await connect(nats_url, error_cb=complaints, pedantic=True) as client:
+    async with await connect(undisturbed, error_cb=complaints, pedantic=True) as client:
         sub = await client.subscribe(">")
         with pytest.raises(error):
             await client.publish(**arguments)
