@@ -109,6 +109,12 @@ class OrderedMessages:
                 self._delete_soon(name)  # it may have been made all the same
                 raise
 
+    def mark_again(self, mark: JetStreamMsg) -> None:
+        """Hand out `mark` once more, as soon as the server has nothing to deliver."""
+        self._place.mark = mark
+        if self._reading is not None:
+            self._reading.expect_all()
+
     async def take(self) -> JetStreamMsg | None:
         """The next message, or the mark; None at the end. Raises as `next`."""
         reading = self._reading

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -157,6 +158,10 @@ class OrderedReading(Reading):
             self._put_mark(min(first + self._stored - begin + 1, len(held)))
         if self._ends and pending == 0:
             self.end_here()
+
+    def expect_all(self) -> None:
+        """A mark is wanted behind all that can be delivered, not behind what was stored at the beginning."""
+        self._stored = sys.maxsize
 
     def nothing_to_come(self) -> None:
         """All that was stored is here: put the mark, and end if that was all that is wanted."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +16,11 @@ from tests.proxy import Proxy
 
 from tidings.nats import connect
 from tidings.nats.errors import PermissionsError
-from tidings.nats.jetstream import ObjectStore, ObjectStoreConfig, Placement
+from tidings.nats.jetstream import ObjectStoreConfig, Placement
 from tidings.nats.jetstream.errors import (
-    AckTimeoutError,
     ConfigError,
     InvalidConfigError,
     JetStreamUnavailableError,
-    NoStreamResponseError,
     StreamNotFoundError,
 )
 from tidings.nats.jetstream.object_store.errors import (
@@ -34,7 +29,7 @@ from tidings.nats.jetstream.object_store.errors import (
     ObjectStoreExistsError,
     ObjectStoreNotFoundError,
 )
-from tidings.nats.server import NatsCluster, NatsServer
+from tidings.nats.server import NatsServer
 from tidings.nats.server.readiness import free_port
 
 
@@ -225,57 +220,6 @@ async def test_a_user_who_may_use_one_store_only() -> None:
                 await js.object_store("C")
             with pytest.raises(PermissionsError):
                 await js.create_object_store(bucket="D")
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[NatsCluster]:
-    """Three servers that the tests of this module share."""
-    with NatsServer.cluster(3, durability="fast") as servers:
-        yield servers
-
-
-async def test_many_who_put_one_name_on_three_servers(cluster: NatsCluster, name: str) -> None:
-    async with await connect(cluster.urls) as one, await connect(cluster.urls) as other:
-        first = await one.jetstream(timeout=30.0).create_object_store(
-            bucket=name, replicas=3, storage="memory"
-        )
-        second = await other.jetstream(timeout=30.0).object_store(name)
-        bodies = [os.urandom(1000 + number) for number in range(30)]
-        await asyncio.gather(
-            *(
-                (first, second)[number % 2].put("a", body, chunk_size=100)
-                for number, body in enumerate(bodies)
-            )
-        )
-        assert await second.get_bytes("a") in bodies
-        await nothing_left_over(first)
-
-
-async def test_an_object_outlives_its_leader(cluster: NatsCluster, name: str) -> None:
-    async with await connect(cluster.urls, error_cb=lambda error: None) as client:
-        js = client.jetstream(timeout=30.0)
-        store = await js.create_object_store(bucket=name, replicas=3, storage="memory")
-        body = os.urandom(10_000_000)
-        await store.put("a", body)
-        async with await store.get("a") as result:
-            chunks = aiter(result)
-            seen = await anext(chunks)
-            await js.api.request(f"STREAM.LEADER.STEPDOWN.{store.stream_name}")
-            async for chunk in chunks:
-                seen += chunk
-        assert seen == body
-        await put_persistently(store, "a", b"new")
-        assert await store.get_bytes("a") == b"new"
-
-
-async def put_persistently(store: ObjectStore, name: str, body: bytes) -> None:
-    """Put an object again until it is stored: while there is no leader nobody takes it."""
-    async with asyncio.timeout(60):
-        while True:
-            with suppress(AckTimeoutError, JetStreamUnavailableError, NoStreamResponseError):
-                await store.put(name, body)
-                return
-            await asyncio.sleep(0.1)
 
 
 def test_who_uses_streams_only_does_not_load_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -120,7 +120,9 @@ class ObjectResult:
         try:
             for number in range(info.chunks):
                 message = await (messages.take() if messages.pending_msgs else self._next(messages))
-                if message is None or message is mark:
+                if message is mark:
+                    message = await self._wait_for_replica(messages, mark)
+                if message is None:
                     raise await self._why(f"{number} of its {info.chunks} chunks are there")
                 yield message.data
         finally:
@@ -146,9 +148,30 @@ class ObjectResult:
         return messages, mark
 
     async def _next(self, messages: OrderedMessages) -> JetStreamMsg | None:
+        return await self._in_time(messages.take())
+
+    async def _wait_for_replica(self, messages: OrderedMessages, mark: JetStreamMsg) -> JetStreamMsg | None:
+        """The next chunk, once the replica that is read from has what the leader has; None if that is all.
+
+        The consumer is at any one of the replicas, which may hear of a chunk much later than its publisher: a
+        chunk is stored when most have it, and the others wait while there is no leader.
+        """
+
+        async def take() -> JetStreamMsg | None:
+            message: JetStreamMsg | None = mark
+            while message is mark:
+                if await self._store._count_chunks(self.info.nuid) < self.info.chunks:
+                    return None
+                messages.mark_again(mark)
+                message = await messages.take()
+            return message
+
+        return await self._in_time(take())
+
+    async def _in_time(self, chunk: Awaitable[JetStreamMsg | None]) -> JetStreamMsg | None:
         try:
             async with asyncio.timeout(self._timeout):
-                return await messages.take()
+                return await chunk
         except StreamNotFoundError as error:
             raise missing(self._store.bucket, error) from error
         except builtins.TimeoutError as error:

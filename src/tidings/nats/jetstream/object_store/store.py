@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import TypeVar
 
 from tidings.nats.core.connection import Connection
 from tidings.nats.errors import TimeoutError
 from tidings.nats.jetstream.api import Api
 from tidings.nats.jetstream.errors import (
+    ApiError,
+    ClusterError,
     MessageNotFoundError,
     NoStreamResponseError,
     StreamNotFoundError,
     UnconfirmedError,
-    WrongLastSequenceError,
 )
 from tidings.nats.jetstream.headers import PublishOptions
 from tidings.nats.jetstream.infos import StreamInfo
@@ -26,6 +29,8 @@ from tidings.nats.jetstream.stored import get_by_api
 from tidings.nats.jetstream.streams import Streams
 
 __all__ = ["Attempts", "Context", "Store", "missing"]
+
+T = TypeVar("T")
 
 _ROLLUP = {"Nats-Rollup": "sub"}
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.005, 0.25
@@ -65,21 +70,38 @@ class Store:
         The leader, since another replica may be behind, and its answer name chunks that are gone.
         """
         subject = f"{self._prefix}M.{encode_name(name)}"
-        given = self.js.api
-        # While there is no leader nobody answers, so it is asked again.
-        api = Api(given.connection, prefix=given.prefix, timeout=min(given.timeout / 3, _PATIENCE))
-        attempts = Attempts(given.timeout)
-        while True:
+
+        async def ask(api: Api) -> ObjectInfo | None:
             try:
                 found = await get_by_api(api, self.stream_name, {"last_by_subj": subject})
             except MessageNotFoundError:
                 return None
+            return ObjectInfo.of_json(found.data, found.seq, found.time)
+
+        return await self._ask_leader(ask)
+
+    async def _count_chunks(self, nuid: str) -> int:
+        """How many chunks of an object the leader has; another replica may be behind."""
+        subject = f"{self._prefix}C.{nuid}"
+
+        async def ask(api: Api) -> int:
+            answer = await api.request(f"STREAM.INFO.{self.stream_name}", {"subjects_filter": subject})
+            return StreamInfo.from_wire(answer).state.subjects.get(subject, 0)
+
+        return await self._ask_leader(ask)
+
+    async def _ask_leader(self, ask: Callable[[Api], Awaitable[T]]) -> T:
+        """What the leader answers; while there is none, others say so or nothing, so it is asked again."""
+        given = self.js.api
+        api = Api(given.connection, prefix=given.prefix, timeout=min(given.timeout / 3, _PATIENCE))
+        attempts = Attempts(given.timeout)
+        while True:
+            try:
+                return await ask(api)
             except StreamNotFoundError as error:
                 raise missing(self.bucket, error) from error
-            except TimeoutError as error:
+            except (TimeoutError, ClusterError) as error:
                 await attempts.after(error)
-            else:
-                return ObjectInfo.of_json(found.data, found.seq, found.time)
 
     async def _write_info(self, info: ObjectInfo, last: int) -> int:
         """Store what is known of an object if `last` is still its last revision; returns the new one.
@@ -136,7 +158,7 @@ class Attempts:
         self._deadline = monotonic() + timeout
         self._pause = _FIRST_PAUSE
 
-    async def after(self, error: WrongLastSequenceError | UnconfirmedError | TimeoutError) -> None:
+    async def after(self, error: ApiError | UnconfirmedError | TimeoutError) -> None:
         """Wait a moment; raises `error` when there is no time for another try."""
         if monotonic() + self._pause > self._deadline:
             raise error
