@@ -12,7 +12,7 @@ from tests.proxy import Proxy
 from tidings.nats import connect
 from tidings.nats.core.events import Reconnected
 from tidings.nats.errors import BadSubscriptionError, ConnectionClosedError
-from tidings.nats.jetstream import OrderedConsumer, Stream
+from tidings.nats.jetstream import DeliverPolicy, OrderedConsumer, Stream
 from tidings.nats.jetstream.errors import (
     ConfigError,
     ConsumerSequenceMismatchError,
@@ -183,27 +183,32 @@ async def test_survives_deletion_cuts_and_purges(nats_url: str, name: str) -> No
         assert await left(stream) == []
 
 
-async def test_new_messages_are_not_missed_before_the_first_one(nats_url: str, name: str) -> None:
+@pytest.mark.parametrize(
+    ("stored", "policy", "start", "expected"),
+    [
+        (0, "new", 0, [6, 7, 8]),
+        (0, "last", 0, [6, 7, 8]),
+        (0, "last_per_subject", 0, [6, 7, 8]),
+        (0, "all", 0, [6, 7, 8]),
+        (5, "new", 0, [6, 7, 8]),
+        (5, "last", 0, [5, 6, 7, 8]),
+        (5, "last_per_subject", 0, [5, 6, 7, 8]),
+        (5, "by_start_sequence", 4, [4, 5, 6, 7, 8]),
+        (5, "all", 0, [1, 2, 3, 4, 5, 6, 7, 8]),
+    ],
+)
+async def test_nothing_is_missed_before_the_first_one(
+    nats_url: str, name: str, stored: int, policy: DeliverPolicy, start: int, expected: list[int]
+) -> None:
     """A consumer that goes before it delivered anything is followed by one that begins where it did."""
     async with (
-        numbered(nats_url, name, 5) as (client, stream),
-        stream.ordered_consumer(deliver_policy="new").messages(**BRISK) as messages,
+        numbered(nats_url, name, stored) as (client, stream),
+        stream.ordered_consumer(deliver_policy=policy, opt_start_seq=start).messages(**BRISK) as messages,
     ):
         await messages.open()
         await stream.delete_consumer(messages.name)
-        await fill(client, f"{name}.n", 2, 6)
-        assert [numbers([await messages.next(20)]) for _ in range(2)] == [[6], [7]]
-
-
-async def test_new_messages_of_a_stream_that_was_empty(nats_url: str, name: str) -> None:
-    async with (
-        numbered(nats_url, name) as (client, stream),
-        stream.ordered_consumer(deliver_policy="new").messages(**BRISK) as messages,
-    ):
-        await messages.open()
-        await stream.delete_consumer(messages.name)
-        await fill(client, f"{name}.n", 1, 1)
-        assert numbers([await messages.next(20)]) == [1]
+        await fill(client, f"{name}.n", 3, 6)
+        assert numbers([await messages.next(20) for _ in expected]) == expected
 
 
 async def test_the_end_comes_though_the_rest_is_removed(nats_url: str, name: str) -> None:

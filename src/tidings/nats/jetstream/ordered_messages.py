@@ -149,7 +149,7 @@ class OrderedMessages:
     @property
     def last_seq(self) -> int:
         """The last sequence of the stream that came in order; 0 before the first."""
-        return self._place.last_seq or 0
+        return self._place.last_seq
 
     @property
     def pending_msgs(self) -> int:
@@ -292,7 +292,7 @@ class OrderedMessages:
         return self.name
 
     async def _create(self, name: str) -> Consumer:
-        config = self._options.config(name, self._place.last_seq)
+        config = self._options.config(name, self._place.behind)
         return await ConsumersOfStream(self._api, self._stream).create_consumer(config)
 
     def _begin(self, consumer: Consumer) -> OrderedReading:
@@ -301,9 +301,9 @@ class OrderedMessages:
         if settings.stop_after is not None:
             settings = replace(settings, stop_after=settings.stop_after - self._handed)
         source = Source(self._api, self._stream, consumer.name, {}, takes_acks=False)
-        if self._place.last_seq is None and self._options.deliver_policy == "new":
+        if self._place.behind is None:
             # Should this consumer go before its first message, the next one begins where this one did.
-            self._place.last_seq = info.delivered.stream_seq
+            self._place.behind = info.delivered.stream_seq
         reading = OrderedReading(source, settings, self._place, self._until_end, info.num_pending)
         reading.workers = self._tasks
         reading.readers = self._readers

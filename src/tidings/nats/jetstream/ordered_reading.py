@@ -67,8 +67,8 @@ class OrderedSettings:
             check_name(self.name_prefix, "consumer")
         self.config("", None).check()
 
-    def config(self, name: str, last_seq: int | None) -> ConsumerConfig:
-        """The config of the next consumer, which begins behind `last_seq`; None is where we begin."""
+    def config(self, name: str, behind: int | None) -> ConsumerConfig:
+        """The config of the next consumer, which begins behind a sequence; None is where we begin."""
         given = self.filter_subjects
         subjects = [given] if isinstance(given, str) else list(given)
         if not subjects and self.deliver_policy == "last_per_subject":
@@ -86,10 +86,10 @@ class OrderedSettings:
             mem_storage=True,
             num_replicas=1,
         )
-        if last_seq is None:
+        if behind is None:
             return config
         return replace(
-            config, deliver_policy="by_start_sequence", opt_start_seq=last_seq + 1, opt_start_time=None
+            config, deliver_policy="by_start_sequence", opt_start_seq=behind + 1, opt_start_time=None
         )
 
 
@@ -98,12 +98,14 @@ class Place:
     """How far an ordered consumer is.
 
     Attributes:
-        last_seq: the last sequence of the stream that came in order; None before the first.
+        behind: the sequence of the stream that the next consumer begins behind; None before the first one.
+        last_seq: the last sequence of the stream that came in order; 0 before the first.
         mark: held once, behind the messages that were stored when the reading began; None when it was, or
             is not wanted.
     """
 
-    last_seq: int | None = None
+    behind: int | None = None
+    last_seq: int = 0
     mark: JetStreamMsg | None = None
 
 
@@ -153,7 +155,7 @@ class OrderedReading(Reading):
             self._keep_in_order(first)
             return
         self._last_delivered = end
-        self._place.last_seq = last_seq
+        self._place.last_seq = self._place.behind = last_seq
         if self._place.mark is not None and (end >= self._stored or pending == 0):
             self._put_mark(min(first + self._stored - begin + 1, len(held)))
         if self._ends and pending == 0:
@@ -190,7 +192,7 @@ class OrderedReading(Reading):
                 delivered, seq, _ = _numbers(held[index])
                 if delivered == self._last_delivered + 1:
                     self._last_delivered = delivered
-                    self._place.last_seq = seq
+                    self._place.last_seq = self._place.behind = seq
                     good += 1
                     continue
             break

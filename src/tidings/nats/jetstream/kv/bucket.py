@@ -38,7 +38,8 @@ class Bucket(Writes):
         """
         spared_from = datetime.now(UTC) - timedelta(seconds=to_seconds(older_than, "older_than"))
         async with await self._watch(self._form, [">"], WatchSettings(meta_only=True)) as watcher:
-            removed = [entry for entry in await watcher.initial() if entry.is_deleted]
+            last = {entry.key: entry for entry in await watcher.initial()}
+        removed = [entry for entry in last.values() if entry.is_deleted]
         room = asyncio.Semaphore(_AT_ONCE)
 
         async def purge(entry: KeyValueEntry[bytes]) -> None:

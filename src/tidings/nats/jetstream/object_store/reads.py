@@ -120,7 +120,8 @@ class Reads(Store):
     async def list(self, *, show_deleted: bool = False) -> list[ObjectInfo]:
         """What is known of all objects and links; empty where there are none. Raises as `watch`."""
         async with await self.watch(ignore_deletes=not show_deleted) as watcher:
-            return await watcher.initial()
+            # Where the reading had to begin anew, one that was put meanwhile comes twice.
+            return [*{info.name: info for info in await watcher.initial()}.values()]
 
     async def watch(
         self,
