@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from hashlib import sha256
 
 import pytest
 from tests.nats.jetstream.object_store.storing import MANY, made, nothing_left_over
+from tests.proxy import Proxy
 
 from tidings.nats import Client, connect
 from tidings.nats.errors import TimeoutError
@@ -73,6 +75,16 @@ async def test_a_replica_that_stays_behind(nats_url: str, name: str, monkeypatch
         with pytest.raises(TimeoutError, match="the next chunk of object 'a' did not come within"):
             await store.get_bytes("a", chunk_timeout=0.5)
         assert (await store.status()).stream_info.state.consumer_count == 0
+
+
+async def test_no_leader_answers(nats_url: str, name: str) -> None:
+    async with Proxy(nats_url) as proxy, await connect(proxy.url) as client:
+        await made(client, name)
+        store = await client.jetstream(timeout=0.3).object_store(name)
+        with proxy.deaf("down"):
+            text = f"no reply from the leader of stream 'OBJ_{name}' within 0.3 s"
+            with pytest.raises(TimeoutError, match=re.escape(text)):
+                await store.get_info("a")
 
 
 # Three servers

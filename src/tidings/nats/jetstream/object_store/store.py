@@ -100,7 +100,10 @@ class Store:
                 return await ask(api)
             except StreamNotFoundError as error:
                 raise missing(self.bucket, error) from error
-            except (TimeoutError, ClusterError) as error:
+            except TimeoutError:
+                what = f"no reply from the leader of stream {self.stream_name!r} within {given.timeout:g} s"
+                await attempts.after(TimeoutError(what))
+            except ClusterError as error:
                 await attempts.after(error)
 
     async def _write_info(self, info: ObjectInfo, last: int) -> int:
