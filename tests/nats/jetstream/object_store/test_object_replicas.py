@@ -79,8 +79,8 @@ async def test_a_replica_that_stays_behind(nats_url: str, name: str, monkeypatch
 
 async def test_no_leader_answers(nats_url: str, name: str) -> None:
     async with Proxy(nats_url) as proxy, await connect(proxy.url) as client:
-        await made(client, name)
-        store = await client.jetstream(timeout=0.3).object_store(name)
+        info = (await (await made(client, name)).status()).stream_info
+        store = ObjectStore(client.jetstream(timeout=0.3), info)
         with proxy.deaf("down"):
             text = f"no reply from the leader of stream 'OBJ_{name}' within 0.3 s"
             with pytest.raises(TimeoutError, match=re.escape(text)):
