@@ -111,7 +111,17 @@ async def test_many_who_put_one_name_on_three_servers(cluster: NatsCluster, name
             )
         )
         assert await second.get_bytes("a") in bodies
+        await caught_up(first)
         await nothing_left_over(first)
+
+
+async def caught_up(store: ObjectStore) -> None:
+    """Wait until all replicas have what the leader has: what is listed is read from any of them."""
+    async with asyncio.timeout(20):
+        while True:
+            cluster = (await store.status()).stream_info.cluster
+            if cluster is not None and all(peer.current and not peer.lag for peer in cluster.replicas):
+                return
 
 
 async def test_an_object_outlives_its_leader(cluster: NatsCluster, name: str) -> None:
