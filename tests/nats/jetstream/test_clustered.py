@@ -36,10 +36,14 @@ async def until_current(js: JetStream, name: str, unlike: str = "") -> StreamInf
     while True:
         try:
             info: StreamInfo = (await brief.stream(name)).cached_info
-        except TimeoutError:  # there is no leader to answer
+        except (TimeoutError, ClusterError):  # there is no leader to answer
             continue
         where = info.cluster
-        if where and where.leader not in ("", unlike) and all(peer.current for peer in where.replicas):
+        if (
+            where
+            and where.leader not in ("", unlike)
+            and all(each.current and not each.lag for each in where.replicas)
+        ):
             return info
         await asyncio.sleep(0)
 
@@ -152,7 +156,7 @@ class TestAdministration:
             while where is None or where.leader != wanted:
                 with contextlib.suppress(TimeoutError, ClusterError):  # while they elect one
                     await brief.step_down_consumer("w", Placement(preferred=wanted))
-                with contextlib.suppress(TimeoutError):
+                with contextlib.suppress(TimeoutError, ClusterError):
                     where = (await brief.consumer_info("w")).cluster
             with pytest.raises(BadNameError):
                 await stream.step_down_consumer("a.b")
