@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from tests.nats.jetstream.replicas import caught_up
 
 from tidings.nats import connect
 from tidings.nats.jetstream import KeyValue
@@ -40,6 +41,7 @@ async def test_of_many_who_create_at_once_one_does(cluster: NatsCluster, name: s
             winners = [number for number, each in enumerate(found) if isinstance(each, int)]
             assert len(winners) == 1
             assert sum(isinstance(each, KeyExistsError) for each in found) == MANY - 1
+            await caught_up(one.jetstream(timeout=2.0), f"KV_{name}")
             assert (await second.history(key))[-1].value == str(winners[0]).encode()
 
 
@@ -63,6 +65,7 @@ async def test_a_watcher_goes_on_with_another_leader(cluster: NatsCluster, name:
             acknowledged = [await kv.put("a", str(number)) for number in range(5)]
             await (await js.stream(f"KV_{name}")).step_down()
             acknowledged += [await put_persistently(kv, "a", str(number)) for number in range(5, 10)]
+            await caught_up(client.jetstream(timeout=2.0), f"KV_{name}")
             # A put that was not acknowledged may have been stored all the same.
             stored = [entry.revision for entry in await kv.history("a")]
             assert set(acknowledged) <= set(stored)

@@ -13,16 +13,13 @@ from hashlib import sha256
 
 import pytest
 from tests.nats.jetstream.object_store.storing import MANY, made, nothing_left_over
+from tests.nats.jetstream.replicas import caught_up
 from tests.proxy import Proxy
 
 from tidings.nats import Client, connect
 from tidings.nats.errors import TimeoutError
 from tidings.nats.jetstream import ObjectStore
-from tidings.nats.jetstream.errors import (
-    AckTimeoutError,
-    JetStreamUnavailableError,
-    NoStreamResponseError,
-)
+from tidings.nats.jetstream.errors import JetStreamError
 from tidings.nats.jetstream.object_store.store import Store
 from tidings.nats.server import NatsCluster, NatsServer
 
@@ -111,17 +108,8 @@ async def test_many_who_put_one_name_on_three_servers(cluster: NatsCluster, name
             )
         )
         assert await second.get_bytes("a") in bodies
-        await caught_up(first)
+        await caught_up(one.jetstream(timeout=2.0), first.stream_name)
         await nothing_left_over(first)
-
-
-async def caught_up(store: ObjectStore) -> None:
-    """Wait until all replicas have what the leader has: what is listed is read from any of them."""
-    async with asyncio.timeout(20):
-        while True:
-            cluster = (await store.status()).stream_info.cluster
-            if cluster is not None and all(peer.current and not peer.lag for peer in cluster.replicas):
-                return
 
 
 async def test_an_object_outlives_its_leader(cluster: NatsCluster, name: str) -> None:
@@ -145,7 +133,7 @@ async def put_persistently(store: ObjectStore, name: str, body: bytes) -> None:
     """Put an object again until it is stored: while there is no leader nobody takes it."""
     async with asyncio.timeout(60):
         while True:
-            with suppress(AckTimeoutError, JetStreamUnavailableError, NoStreamResponseError):
+            with suppress(JetStreamError, TimeoutError):
                 await store.put(name, body)
                 return
             await asyncio.sleep(0.1)
